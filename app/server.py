@@ -1,0 +1,333 @@
+"""The server: one thread, one selector, and every connection in one ordered map."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections import Counter, OrderedDict
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from socket import MSG_DONTWAIT  # sooner than setblocking(), by a system call per connection
+
+from app.config import EXIT_CONFIG, HEALTH_ADDRESS, LONGEST_WAIT, ConfigError, ServerConfig, usage
+from app.log import DEBUG, ERROR, INFO, WARNING, Log
+
+EXIT_CANNOT_LISTEN = 71  # EX_OSERR of sysexits.h
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+BACKLOG = 4096  # clients not yet accepted; the kernel cuts it to net.core.somaxconn
+ACCEPT_BATCH = 16  # accepted in one turn, so that a flood of clients leaves time for the others
+RECEIVE_BYTES = 64 * 1024  # from 128 KiB on, malloc(3) maps and unmaps the buffer
+OWN_DESCRIPTORS = 16  # standard streams, listener, selector, wake-up pair, and some to spare
+ROOM_INTERVAL = 1.0  # seconds between warnings of no room, and without accepting for lack of it
+# What accept(2) and epoll_ctl(2) say where there is no room for one more connection.
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
+
+
+class Connection:
+    """One client. ``unsent`` is the rest of a reply; ``ended`` means that it gets no more."""
+
+    __slots__ = ("active_at", "ended", "peer", "replies", "sock", "unsent")
+
+    def __init__(self, sock: socket.socket, peer: tuple[str, int], now: float) -> None:
+        self.sock = sock
+        self.peer = peer
+        self.active_at = now
+        self.replies = 0
+        self.unsent: memoryview | None = None
+        self.ended = False
+
+    def __str__(self) -> str:
+        return f"{self.peer[0]}:{self.peer[1]}"
+
+    @property
+    def is_health_check(self) -> bool:
+        return self.peer[0] == HEALTH_ADDRESS
+
+
+class Listener(socket.socket):
+    """A listener whose accept() need not look its kind up in two enumerations, for each client.
+
+    That look-up is a sixth of what the interpreter does for a new connection.
+    """
+
+    family, type, proto = socket.AF_INET, socket.SOCK_STREAM, 0
+
+
+class Server:
+    """Answers every chunk that a client sends with the configured reply.
+
+    Its life is four verbs: bind, serve_forever, shutdown, close (or ``with Server(…)``).
+    """
+
+    def __init__(self, config: ServerConfig, log: Log) -> None:
+        self._config = config
+        self._log = log
+        self._reply = memoryview(config.reply)
+        self._buffer = memoryview(bytearray(RECEIVE_BYTES))
+        # Least recently active first: in this order they become idle, and make room.
+        self._connections: OrderedDict[Connection, None] = OrderedDict()
+        self._counts: Counter[str] = Counter()
+        self._now = self._warn_at = time.monotonic()
+        self._accept_at = math.inf  # or when the listener, left alone for now, is watched again
+        self._stops = 0
+        self._listener = Listener()
+        # A selector that waits sees no flag that a signal handler sets, but it sees a byte.
+        self._wakened, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
+        self.wakeup_fd = self._waker.fileno()
+        """Each byte written here asks for shutdown: for ``signal.set_wakeup_fd``."""
+        self._selector = DefaultSelector()
+        self._selector.register(self._wakened, EVENT_READ)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def bind(self) -> None:
+        """Listen on the configured address. Raises OSError where that is not possible."""
+        # The last server's connections may still be in TIME_WAIT.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by each connection: a reply does not wait for the ACK of the one before.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._listener.setblocking(False)
+        self._listener.bind((self._config.host, self._config.port))
+        self._listener.listen(BACKLOG)
+        self._selector.register(self._listener, EVENT_READ)
+        self._log(INFO, "listening on %s:%d", *self.address)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address and port listened on."""
+        host, port = self._listener.getsockname()
+        return host, port
+
+    def serve_forever(self) -> None:
+        """Serve until shutdown is asked for, then stop in order: see _drain."""
+        while not self._stops:
+            self._turn(self._due())
+        self._drain()
+        counted = ("connections", "replies", "idle", "evicted", "failed")
+        self._log(INFO, "stopped: %s", ", ".join(f"{self._counts[of]} {of}" for of in counted))
+
+    def shutdown(self) -> None:
+        """Ask serve_forever to stop, from any thread; asked twice, it waits for nobody."""
+        self._waker.send(b"\0")
+
+    def close(self) -> None:
+        """Close every socket."""
+        self._selector.close()
+        for sock in (self._listener, self._wakened, self._waker):
+            sock.close()
+        for connection in self._connections:
+            connection.sock.close()
+
+    def _turn(self, wait: float | None) -> None:
+        """Do what the selector reports within so many seconds."""
+        clients_wait = False
+        events = self._selector.select(wait)
+        self._now = time.monotonic()
+        for key, event in events:
+            connection = key.data
+            if connection is None:
+                if key.fileobj is self._listener:
+                    clients_wait = True
+                else:
+                    self._stops += len(self._wakened.recv(RECEIVE_BYTES))
+            elif event & EVENT_WRITE:
+                self._send(connection, connection.unsent)
+            else:
+                self._receive(connection)
+        # Last: it may close a connection, and what this turn has found there is read by now.
+        if clients_wait:
+            self._accept()
+
+    def _due(self) -> float | None:
+        """Do what is due by the clock; seconds until something is again, None for never."""
+        if self._accept_at <= self._now:
+            self._accept_at = math.inf
+            self._selector.register(self._listener, EVENT_READ)
+        due = self._accept_at
+        while self._config.idle_timeout and self._connections:
+            oldest = next(iter(self._connections))
+            idle_at = oldest.active_at + self._config.idle_timeout
+            if idle_at > self._now:
+                due = min(due, idle_at)
+                break
+            self._counts["idle"] += 1
+            self._close(oldest, "idle")
+        return None if due == math.inf else min(due - self._now, LONGEST_WAIT)
+
+    def _accept(self) -> None:
+        """Accept a few clients, or one in place of the connection that is silent longest."""
+        room = self._config.max_connections - len(self._connections)
+        if room <= 0:
+            self._make_room()
+        for position in range(min(max(room, 1), ACCEPT_BATCH)):
+            try:
+                sock, peer = self._listener.accept()
+                connection = Connection(sock, peer, self._now)
+                self._selector.register(sock, EVENT_READ, connection)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    continue  # this one client's own failure, says accept(2)
+                # Only in a turn's first place: the last accepted had no chance to speak.
+                if position == 0 and not self._make_room():
+                    self._selector.unregister(self._listener)
+                    self._accept_at = self._now + ROOM_INTERVAL
+                    self._log(WARNING, "not accepting for a while: %s", error.strerror)
+                return
+            self._connections[connection] = None
+            self._log(DEBUG, "%s connected", connection)
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been silent longest; False if there is none."""
+        if not self._connections:
+            return False
+        self._counts["evicted"] += 1
+        self._close(next(iter(self._connections)), "evicted")
+        if self._warn_at <= self._now:
+            self._warn_at = self._now + ROOM_INTERVAL
+            self._log(WARNING, "no room: %d silent connections evicted", self._counts["evicted"])
+        return True
+
+    def _receive(self, connection: Connection) -> None:
+        """Read one chunk and answer it."""
+        try:
+            size = connection.sock.recv_into(self._buffer, 0, MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(connection, error)
+            return
+        if not size:
+            self._close(connection, "closed by the peer")
+        elif not connection.ended:
+            if not connection.replies:
+                level = DEBUG if connection.is_health_check else INFO
+                self._log(level, "%s: %s", connection, self._buffer[:size])
+            self._send(connection, self._reply)
+
+    def _send(self, connection: Connection, data: memoryview) -> None:
+        """Send what the socket takes; until it takes the rest, nothing more is read."""
+        try:
+            sent = connection.sock.send(data, MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._fail(connection, error)
+            return
+        connection.active_at = self._now
+        self._connections.move_to_end(connection)
+        if sent < len(data):
+            if connection.unsent is None:
+                self._selector.modify(connection.sock, EVENT_WRITE, connection)
+            connection.unsent = data[sent:]
+            return
+        connection.replies += 1
+        if connection.unsent is not None:
+            connection.unsent = None
+            self._selector.modify(connection.sock, EVENT_READ, connection)
+            if self._stops:
+                self._end(connection)
+
+    def _drain(self) -> None:
+        """Close the listener, answer what has come, and see the replies off for a while."""
+        self._listener.close()
+        self._now = time.monotonic()
+        deadline = self._now + self._config.drain_timeout
+        settled = self._now - self._config.drain_timeout  # sent before: it has had its time
+        for connection in list(self._connections):
+            if connection.unsent is None:
+                self._receive(connection)
+        for connection in list(self._connections):
+            if connection.unsent is None and connection.active_at < settled:
+                self._close(connection, "stopped")
+            elif connection.unsent is None:
+                self._end(connection)
+        while self._connections and self._stops < 2 and time.monotonic() < deadline:
+            self._turn(min(deadline - time.monotonic(), LONGEST_WAIT))
+        for connection in list(self._connections):
+            self._counts["failed"] += connection.unsent is not None
+            self._close(connection, "stopped")
+
+    def _end(self, connection: Connection) -> None:
+        """Send no more, and discard what comes until the peer ends too.
+
+        A socket closed with unread input resets the connection, and a reply on its way is lost:
+        RFC 2525, section 2.17.
+        """
+        connection.ended = True
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._fail(connection, error)
+
+    def _fail(self, connection: Connection, error: OSError) -> None:
+        # A client that resets after a whole exchange has what it came for.
+        self._counts["failed"] += connection.unsent is not None or not connection.replies
+        self._close(connection, str(error.strerror))
+
+    def _close(self, connection: Connection, why: str) -> None:
+        del self._connections[connection]
+        self._selector.unregister(connection.sock)
+        connection.sock.close()
+        if not connection.is_health_check:
+            self._counts["connections"] += 1
+            self._counts["replies"] += connection.replies
+        self._log(DEBUG, "%s %s", connection, why)
+
+
+def allow_descriptors(needed: int, log: Log) -> None:
+    """Raise the soft limit of file descriptors to the hard one; warn where that is not enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        hard = soft  # macOS does not grant the limit that it names
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        log(WARNING, "only %d file descriptors, %d may be needed", hard, needed)
+
+
+def main() -> int:
+    # First of all: to PID 1 of a container, a signal without a handler is lost.
+    signals: list[int] = []
+    for number in ENDING_SIGNALS:
+        signal.signal(number, lambda number, _: signals.append(number))
+    if sys.argv[1:]:
+        return usage("server", ServerConfig)
+    try:
+        config = ServerConfig.from_env(os.environ)
+    except ConfigError as error:
+        Log(ERROR)(ERROR, "%s", error)
+        return EXIT_CONFIG
+    log = Log(config.log_level)
+    allow_descriptors(config.max_connections + OWN_DESCRIPTORS, log)
+    with Server(config, log) as server:
+        try:
+            server.bind()
+        except OSError as error:
+            foreign = error.errno == errno.EADDRNOTAVAIL
+            why = "not an address of this host" if foreign else error.strerror
+            log(ERROR, "cannot listen on %s:%d: %s", config.host, config.port, why)
+            return EXIT_CANNOT_LISTEN
+        signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
+        if signals:
+            server.shutdown()
+        server.serve_forever()
+        signal.set_wakeup_fd(-1)
+    # The interpreter takes the handlers away before it is gone.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
