@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Put what a folder's requirements.txt pins into its .venv; the folder is this one unless named.
+
+. "$(dirname "$0")/lib.sh"
+
+scripts/python.sh
+python=${PYTHON:-python3}
+requirements=${1:-.}/requirements.txt
+venv=${1:-.}/.venv
+
+# A virtual environment survives neither another interpreter nor a move to another folder.
+want=$("$python" -VV; pwd; cat "$requirements")
+[ "$(cat "$venv/stamp" 2>/dev/null)" != "$want" ] || exit 0
+
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$python cannot make virtual environments: install what it lacks (Debian: sudo apt-get install python3-venv)."
+say "installing the tools of $requirements into $venv"
+rm -rf "$venv"
+"$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --require-hashes --requirement "$requirements" ||
+    fail "pip failed, see above: check the network, or the package index that pip is set up with."
+echo "$want" >"$venv/stamp"
