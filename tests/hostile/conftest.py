@@ -1,0 +1,15 @@
+"""What the hostile tests need of this host."""
+
+import resource
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _room_for_many() -> None:
+    """Allow this process, and those it starts, as many file descriptors as may be."""
+    if sys.platform != "linux":
+        pytest.skip("memory and CPU of a process are read from /proc")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,65 @@
+"""Services that nobody here wrote, as commands in the image of Debian's packages."""
+
+import re
+import shlex
+from typing import NamedTuple
+
+from tests.support import ROOT
+
+# With its restore_command unfinished, PostgreSQL is starting.
+POSTGRES = r"""
+cd /etc/postgresql/17/main
+echo host all all all scram-sha-256 >>pg_hba.conf
+touch /var/lib/postgresql/17/main/recovery.signal
+exec /usr/lib/postgresql/17/bin/postgres -D . -c listen_addresses='*' \
+    -c restore_command='until [ -e /tmp/go ]; do sleep 0.1; done; false'
+"""
+# As slow with each key as this, Redis loads for minutes, and looks after clients meanwhile.
+LOADING_REDIS = """
+redis-server --daemonize yes --save '' --enable-debug-command yes
+until redis-cli debug populate 20000; do sleep 0.1; done
+redis-cli shutdown save
+exec redis-server --protected-mode no \
+    --key-load-delay 10000 --loading-process-events-interval-bytes 1024
+"""
+OPENSMTPD = """
+printf 'listen on 0.0.0.0\naction box mbox\nmatch for any action box\n' >/tmp/smtpd.conf
+exec smtpd -d -f /tmp/smtpd.conf
+"""
+
+
+class Service(NamedTuple):
+    """A service as a shell runs it, as whom.
+
+    ``not_yet`` is how it answers, to begin with, until the command ``go`` is run beside it.
+    """
+
+    script: str
+    user: str = "root"
+    not_yet: str = ""
+    go: tuple[str, ...] = ()
+
+
+SERVICES = {
+    "Redis": Service(
+        LOADING_REDIS,
+        not_yet="-LOADING",
+        go=("redis-cli", "config", "set", "key-load-delay", "0"),
+    ),
+    "Redis with a password": Service("exec redis-server --requirepass secret"),
+    "memcached": Service("exec memcached", user="nobody"),
+    "PostgreSQL": Service(POSTGRES, user="postgres", not_yet="E", go=("touch", "/tmp/go")),
+    "SMTP": Service(OPENSMTPD),
+    "OpenSSH": Service("mkdir /run/sshd; exec /usr/sbin/sshd -D"),
+}
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """Return what the README tells a user to set, by the name of the service."""
+    section = (ROOT / "README.md").read_text().split("\n## Wait for any service\n")[1]
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[:1]
+    found = {}
+    for line in block.splitlines():
+        assignments, _, name = line.partition("  # ")
+        found[name] = dict(word.split("=", 1) for word in shlex.split(assignments))
+    return found

@@ -1,0 +1,223 @@
+"""What is looked at before any container is started: one refusal for each mistake."""
+
+import re
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+from preflight import Misfit, Problem, check, is_local
+
+from tests.support import ROOT
+
+EXAMPLE = {name: text or "" for name, text in dotenv_values(ROOT / ".env.example").items()}
+
+# As `docker network inspect` has them: Docker's own, one with no IPv4 address, one of a user's.
+NETWORKS = [
+    {"Name": "bridge", "IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}},
+    {"Name": "host", "IPAM": {"Config": None}},
+    {"Name": "six", "IPAM": {"Config": [{"Subnet": "fd00::/64"}]}},
+    {"Name": "minikube", "IPAM": {"Config": [{"Subnet": "192.168.49.0/24"}]}},
+]
+
+NARROW = {
+    "SUBNET": "198.18.0.0/29",
+    "IP_RANGE": "198.18.0.4/30",
+    "SERVER_HOST": "198.18.0.2",
+    "CLIENT_HOST": "198.18.0.3",
+}
+
+
+def config(**env: str) -> dict[str, Any]:
+    """Return what Compose makes of these lines of .env: an empty one is not there."""
+    lines = EXAMPLE | env
+    ours = {"subnet": lines["SUBNET"], "ip_range": lines["IP_RANGE"]}
+    services = {
+        name: {"networks": {"pair": {"ipv4_address": host} if host else None}}
+        for name, host in (("server", lines["SERVER_HOST"]), ("client", lines["CLIENT_HOST"]))
+    }
+    server: dict[str, Any] = services["server"]
+    server["environment"] = {"DRAIN_TIMEOUT": lines["DRAIN_TIMEOUT"]}
+    server["stop_grace_period"] = "5s"
+    pool = {key: text for key, text in ours.items() if text}
+    return {"networks": {"pair": {"name": "x_pair", "ipam": {"config": [pool]}}}} | {
+        "services": services
+    }
+
+
+def own_network(**env: str) -> dict[str, Any]:
+    """Return the pair's own network, as Docker shows it once it is there."""
+    lines = EXAMPLE | env
+    pool = {"Subnet": lines["SUBNET"], "IPRange": lines["IP_RANGE"]}
+    return {"Name": "x_pair", "IPAM": {"Config": [pool]}}
+
+
+def refusal(
+    lines: dict[str, str],
+    *networks: dict[str, Any],
+    local: tuple[str, ...] = (),
+    environ: tuple[str, ...] = (),
+) -> str:
+    """Return what is said about these lines, on a host of these addresses and networks."""
+    with pytest.raises(Problem) as caught:
+        check(
+            config(**lines),
+            [*NETWORKS, *networks],
+            lambda address: str(address) in local,
+            dict.fromkeys(environ, ""),
+        )
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "networks"),
+    [
+        ({}, []),
+        (NARROW, []),
+        ({}, [own_network()]),
+        ({"DRAIN_TIMEOUT": "4.9"}, []),
+        ({"DRAIN_TIMEOUT": "soon"}, []),
+    ],
+    ids=["defaults", "narrow", "started", "drain", "for the server to refuse"],
+)
+def test_what_fits(lines: dict[str, str], networks: list[dict[str, Any]]) -> None:
+    """Nothing is said about lines that fit, nor about the pair's own network."""
+    check(config(**lines), [*NETWORKS, *networks], lambda _: False, {})
+
+
+def test_a_network_that_others_made() -> None:
+    """The addresses of an external network are not in .env, and not looked at."""
+    external = config(SERVER_HOST="10.0.0.1")
+    external["networks"]["pair"] = {"name": "theirs", "external": True}
+
+    check(external, NETWORKS, lambda _: True, {})
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ({"SUBNET": ""}, "SUBNET= is not an IPv4 network"),
+        ({"SUBNET": "lan"}, "SUBNET=lan is not an IPv4 network"),
+        ({"SUBNET": "fd00::/64"}, "SUBNET=fd00::/64 is not an IPv4 network"),
+        ({"SUBNET": "192.168.15.0"}, "SUBNET=192.168.15.0 is not an IPv4 network"),
+        ({"SUBNET": "192.168.15.1/24"}, "SUBNET=192.168.15.1/24 is not an IPv4 network"),
+        ({"IP_RANGE": ""}, "IP_RANGE= is not an IPv4 network"),
+        ({"IP_RANGE": "192.168.15.1-9"}, "IP_RANGE=192.168.15.1-9 is not an IPv4 network"),
+        ({"SERVER_HOST": ""}, "SERVER_HOST= is not an IPv4 address"),
+        ({"SERVER_HOST": "server"}, "SERVER_HOST=server is not an IPv4 address"),
+        ({"CLIENT_HOST": "192.168.15.020"}, "CLIENT_HOST=192.168.15.020 is not an IPv4 address"),
+        ({"SUBNET": "10.1.0.0/16"}, "IP_RANGE=192.168.15.128/25 is not inside SUBNET=10.1.0.0/16"),
+        (
+            {"IP_RANGE": "192.168.0.0/16"},
+            "IP_RANGE=192.168.0.0/16 is not inside SUBNET=192.168.15.0/24",
+        ),
+        (
+            {"SERVER_HOST": "192.168.16.10"},
+            "SERVER_HOST=192.168.16.10 is outside SUBNET=192.168.15.0/24",
+        ),
+        ({"SERVER_HOST": "192.168.15.0"}, "SERVER_HOST=192.168.15.0 is the network or"),
+        ({"CLIENT_HOST": "192.168.15.255"}, "CLIENT_HOST=192.168.15.255 is the network or"),
+        ({"CLIENT_HOST": "192.168.15.1"}, "CLIENT_HOST=192.168.15.1 is the first address"),
+        (
+            {"CLIENT_HOST": "192.168.15.128"},
+            "CLIENT_HOST=192.168.15.128 is inside IP_RANGE=192.168.15.128/25",
+        ),
+        ({"CLIENT_HOST": "192.168.15.10"}, "SERVER_HOST and CLIENT_HOST are both 192.168.15.10"),
+        (
+            NARROW | {"SUBNET": "198.18.0.0/30", "IP_RANGE": "198.18.0.0/31"},
+            "CLIENT_HOST=198.18.0.3 is the network or the broadcast address",
+        ),
+        (
+            {
+                name: text.replace("192.168.15.", "192.168.49.")
+                for name, text in EXAMPLE.items()
+                if text.startswith("192.168.15.")
+            },
+            "SUBNET=192.168.49.0/24 overlaps 192.168.49.0/24 of Docker's network minikube",
+        ),
+        (
+            {"SUBNET": "192.168.0.0/16"},
+            "SUBNET=192.168.0.0/16 overlaps 192.168.49.0/24 of Docker's network minikube",
+        ),
+    ],
+)
+@pytest.mark.parametrize("local", [(), ("192.168.15.10", "192.168.16.20")])
+def test_lines_that_do_not_fit(lines: dict[str, str], said: str, local: tuple[str, ...]) -> None:
+    """A refusal names the lines and gives others, which fit as they stand, on this host too."""
+    text = refusal(lines, local=local)
+
+    if not local:  # or another line may be the first that does not fit
+        assert text.startswith(said)
+    given = dict(re.findall(r"^  (\w+)=(\S+)$", text, re.MULTILINE))
+    assert given.keys() == {"SUBNET", "IP_RANGE", "SERVER_HOST", "CLIENT_HOST"}
+    check(config(**lines | given), NETWORKS, lambda address: str(address) in local, {})
+
+
+@pytest.mark.parametrize("name", ["SERVER_HOST", "CLIENT_HOST"])
+def test_an_address_of_this_host(name: str) -> None:
+    """An address that the host itself has is refused, and another subnet given."""
+    text = refusal({}, local=(EXAMPLE[name],))
+
+    assert text.startswith(f"{name}={EXAMPLE[name]} is an address of this computer")
+    assert "\n  SUBNET=192.168.16.0/24\n" in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"), [("10.1.2.3/16", "10.1.0.0/16"), ("10.1.0.7/29", "10.1.0.0/29")]
+)
+def test_the_wanted_subnet_is_kept(wanted: str, kept: str) -> None:
+    """The lines given are in the subnet that was asked for, where that can be."""
+    text = refusal({"SUBNET": wanted})
+
+    assert f"\n  SUBNET={kept}\n" in text
+
+
+def test_a_variable_of_the_shell() -> None:
+    """Who has one of the lines in the shell's environment too is told to unset it."""
+    text = refusal({"SUBNET": "lan"}, environ=("SUBNET", "PATH"))
+
+    assert text.endswith("\nYour shell's variables come before .env: unset SUBNET")
+
+
+@pytest.mark.parametrize("changed", [{"IP_RANGE": "192.168.15.64/26"}, NARROW])
+def test_a_network_of_other_days(changed: dict[str, str]) -> None:
+    """The pair's own network is in the way where .env has changed since it was made."""
+    text = refusal({}, own_network(**changed))
+
+    assert "x_pair" in text
+    assert text.endswith("make down first.")
+
+
+@pytest.mark.parametrize("drain", ["5", "5.0", "600"])
+def test_a_stop_that_docker_would_cut_short(drain: str) -> None:
+    """DRAIN_TIMEOUT is refused from the stop grace period on."""
+    text = refusal({"DRAIN_TIMEOUT": drain})
+
+    assert text.startswith(f"DRAIN_TIMEOUT={drain} is not below the 5 seconds")
+    assert "DRAIN_TIMEOUT=2 " in text
+
+
+@pytest.mark.parametrize(
+    ("grace", "drain", "fits"),
+    [("1m30s", "89", True), ("1m30s", "90", False), ("500ms", "0.5", False), (None, "9", True)],
+)
+def test_a_grace_period_of_ones_own(grace: str | None, drain: str, fits: bool) -> None:
+    """The grace period is read as Compose prints it; without one it is Docker's 10 seconds."""
+    changed = config(DRAIN_TIMEOUT=drain)
+    changed["services"]["server"]["stop_grace_period"] = grace
+    try:
+        check(changed, NETWORKS, lambda _: False, {})
+    except Misfit:
+        raise
+    except Problem:
+        assert not fits
+    else:
+        assert fits
+
+
+@pytest.mark.parametrize(
+    ("address", "local"), [("127.0.0.1", True), ("192.0.2.254", False), ("255.255.255.255", False)]
+)
+def test_what_is_local(address: str, local: bool) -> None:
+    """The kernel knows its own addresses; nothing is sent to others to find out."""
+    assert is_local(IPv4Address(address)) is local
