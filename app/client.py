@@ -10,16 +10,12 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
-from types import FrameType
 
 from app.config import EXIT_CONFIG, LONGEST_WAIT, ClientConfig, ConfigError, is_address, usage
 from app.log import ERROR, INFO, Log
 from app.protocol import matches, printable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 # EX_NOHOST, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL, EX_PROTOCOL and EX_CONFIG of sysexits.h
 UNRESOLVED, UNAVAILABLE, CLOSED = ("unresolved", 68), ("unavailable", 69), ("closed", 74)
@@ -29,19 +25,16 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RECEIVE_BYTES = 64 * 1024
 SHOWN_BYTES = 200  # of a wrong reply, in the result
 REPORT_INTERVAL = 9.5  # seconds between lines that say that it waits; 10 are promised
+Measured = dict[str, object]  # those fields of the result that are known as they come
 
 
-class AttemptFailed(Exception):
-    """An attempt came to nothing: the word and exit code for it, why, and what was received."""
+class Failed(Exception):
+    """Why there is no right reply: the word and exit code for it, and what came instead."""
 
     def __init__(self, status: tuple[str, int], why: str, received: bytes = b"") -> None:
         super().__init__(why)
         self.status = status
         self.received = received
-
-
-class Interrupted(BaseException):
-    """A signal asks the client to end. No Exception: nothing may take it for a failure."""
 
 
 class Lookup:
@@ -51,16 +44,14 @@ class Lookup:
     """
 
     def __init__(self) -> None:
-        self._thread: Any = None
+        self._thread: threading.Thread | None = None
         self._outcome: list[str] | OSError = []
 
     def addresses(self, host: str, until: float) -> list[str]:
         """Return the IPv4 addresses of a host. Raises OSError, TimeoutError among them."""
         if is_address(host):
             return [host]
-        if self._thread is None:
-            import threading  # here, since it takes as long as an exchange with an address
-
+        if not self._thread:
             self._thread = threading.Thread(target=self._look_up, args=(host,), daemon=True)
             self._thread.start()
         self._thread.join(_left(until))
@@ -86,12 +77,12 @@ def connect_to_server(
     """Connect to the first address of the host that can be, before ``until`` (monotonic seconds).
 
     Addresses that do not answer share the time; ``source`` is the local address, if it matters.
-    Raises AttemptFailed.
+    Raises Failed.
     """
     try:
         addresses = lookup.addresses(host, until)
     except OSError as error:
-        raise AttemptFailed(UNRESOLVED, _reason(error)) from error
+        raise Failed(UNRESOLVED, error.strerror or str(error)) from error
     for position, address in enumerate(addresses):
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
@@ -107,7 +98,7 @@ def connect_to_server(
         except OSError as error:
             sock.close()
             status = CLOSED if isinstance(error, ConnectionResetError) else UNAVAILABLE
-            failure = AttemptFailed(status, _reason(error))
+            failure = Failed(status, error.strerror or str(error))
     raise failure
 
 
@@ -116,7 +107,7 @@ def exchange(
 ) -> bytes:
     """Send the message, unless it is empty, and return what comes once it is the reply.
 
-    ``until`` is in monotonic seconds; with ``prefix`` more may follow. Raises AttemptFailed.
+    ``until`` is in monotonic seconds; with ``prefix`` more may follow. Raises Failed.
     """
     received = b""
     try:
@@ -131,137 +122,123 @@ def exchange(
             received += chunk
     except OSError as error:
         status = NO_REPLY if isinstance(error, TimeoutError) else CLOSED
-        why = f"{_reason(error)} after {len(received)} of {len(reply)} bytes of the reply"
-        raise AttemptFailed(status, why) from error
+        why = f"{error.strerror or error} after {len(received)} of {len(reply)} bytes of the reply"
+        raise Failed(status, why) from error
     if not right:
         shown = received[:SHOWN_BYTES]
-        raise AttemptFailed(WRONG_REPLY, f"Wrong reply: {printable(shown)}", shown)
+        raise Failed(WRONG_REPLY, f"Wrong reply: {printable(shown)}", shown)
     return received
 
 
-def attempt(config: ClientConfig, lookup: Lookup, deadline: float, result: dict[str, Any]) -> bytes:
-    """Connect once and exchange once; note what was measured. Raises AttemptFailed."""
+def attempt(config: ClientConfig, lookup: Lookup, deadline: float, measured: Measured) -> bytes:
+    """Connect once and exchange once; note what was measured. Raises Failed."""
     began = time.monotonic()
     until = min(began + config.connect_timeout, deadline)
     with connect_to_server(config.server_host, config.server_port, until, lookup) as sock:
         connected = time.monotonic()
-        result["connect_ms"] = round((connected - began) * 1000, 3)
-        result["local"] = "{}:{}".format(*sock.getsockname())
+        measured["connect_ms"] = round((connected - began) * 1000, 3)
+        measured["local"] = "{}:{}".format(*sock.getsockname())
         try:
-            result["peer"] = "{}:{}".format(*sock.getpeername())
+            measured["peer"] = "{}:{}".format(*sock.getpeername())
         except OSError as error:  # reset already
-            raise AttemptFailed(CLOSED, _reason(error)) from error
+            raise Failed(CLOSED, str(error.strerror)) from error
         until = min(connected + config.reply_timeout, deadline)
         prefix = config.reply_match == "prefix"
         reply = exchange(sock, config.message, config.reply, until, prefix=prefix)
-        result["reply_ms"] = round((time.monotonic() - connected) * 1000, 3)
+        measured["reply_ms"] = round((time.monotonic() - connected) * 1000, 3)
         return reply
 
 
-def wait_for_reply(config: ClientConfig, log: Log, result: dict[str, Any]) -> bytes:
+def wait_for_reply(config: ClientConfig, log: Log, measured: Measured) -> bytes:
     """Attempt until the right reply has come, and return it.
 
-    Raises AttemptFailed, at the latest when the deadline leaves no time for another attempt.
+    Raises Failed, at the latest when the deadline leaves no time for another attempt.
     """
     started = time.monotonic()
     deadline = started + config.deadline if config.deadline else math.inf
     target = f"{config.server_host}:{config.server_port}"
-    lookup, failure, why = Lookup(), None, "No answer yet"
+    lookup, attempts, failure, why = Lookup(), 0, None, "No answer yet"
 
     def report(*_: object) -> None:
-        waited = time.monotonic() - started
-        told = (target, why, result["attempts"], waited)
+        told = (target, why, attempts, time.monotonic() - started)
         log(INFO, "waiting for %s: %s (attempt %d, %.1f s)", *told)
         signal.setitimer(signal.ITIMER_REAL, REPORT_INTERVAL)
 
     # By a timer, which reports in the midst of a long attempt too.
     signal.signal(signal.SIGALRM, report)
     signal.setitimer(signal.ITIMER_REAL, REPORT_INTERVAL)
-    try:
-        while True:
-            result["attempts"] += 1
-            try:
-                return attempt(config, lookup, deadline, result)
-            except AttemptFailed as latest:
-                if latest.status == WRONG_REPLY and config.wrong_reply == "fail":
-                    raise
-                # One that the deadline has cut short says less than one that ended by itself.
-                if failure is None or time.monotonic() < deadline:
-                    failure = latest
-            if why != str(failure):
-                why = str(failure)
-                report()
-            if time.monotonic() + config.retry_delay >= deadline:
-                raise failure
-            time.sleep(config.retry_delay)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        result["waited_s"] = round(time.monotonic() - started, 3)
+    while True:
+        measured["attempts"] = attempts = attempts + 1
+        try:
+            return attempt(config, lookup, deadline, measured)
+        except Failed as latest:
+            if latest.status == WRONG_REPLY and config.wrong_reply == "fail":
+                raise
+            # One that the deadline has cut short says less than one that ended by itself.
+            if failure is None or time.monotonic() < deadline:
+                failure = latest
+        if why != str(failure):
+            why = str(failure)
+            report()
+        if time.monotonic() + config.retry_delay >= deadline:
+            raise failure
+        time.sleep(config.retry_delay)
 
 
-def check(result: dict[str, Any]) -> str:
-    """Wait as the environment says; fill in the result, and return what text output shows."""
-    try:
-        config = ClientConfig.from_env(os.environ)
-    except ConfigError as error:
-        Log(ERROR)(ERROR, "%s", error)
-        _fail(result, BAD_CONFIG, str(error))
-        return ""
-    log = Log(config.log_level)
-    try:
-        reply = wait_for_reply(config, log, result)
-    except AttemptFailed as failure:
-        told = (result["attempts"], result["waited_s"], failure)
-        log(ERROR, "no right reply (attempt %d, %.1f s): %s", *told)
-        _fail(result, failure.status, str(failure))
-        if failure.status == WRONG_REPLY:
-            result["reply"] = failure.received.decode(errors="backslashreplace")
-        return ""
-    told = (result["peer"], result["attempts"], result["waited_s"])
-    log(INFO, "right reply from %s (attempt %d, %.1f s)", *told)
-    result["reply"] = reply.decode(errors="backslashreplace")
-    return printable(reply)
-
-
-def main() -> int:
-    # First of all: to PID 1 of a container, a signal without a handler is lost.
-    def interrupt(number: int, _: FrameType | None) -> None:
-        for other in ENDING_SIGNALS:  # one that has come meanwhile must not raise too
-            signal.signal(other, lambda *_: None)
-        raise Interrupted(signal.Signals(number))
-
-    # In the order of JSON.
-    result: dict[str, Any] = {"status": "ok", "exit_code": 0, "reply": None, "error": None}
-    result |= {"attempts": 0, "waited_s": 0.0, "connect_ms": None, "reply_ms": None}
-    result |= {"local": None, "peer": None}
-    text = ""
-    try:
-        for number in ENDING_SIGNALS:
-            signal.signal(number, interrupt)
-        if sys.argv[1:]:
-            return usage("client", ClientConfig)
-        text = check(result)
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)  # the result is final
-    except Interrupted as interruption:
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-        text, number = "", interruption.args[0]
-        _fail(result, ("interrupted", 128 + number), f"Interrupted by {number.name}")
+def finish(outcome: bytes | Failed, measured: Measured) -> int:
+    """Write the result, which no signal changes any more; return the exit code."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*ENDING_SIGNALS, signal.SIGALRM))
+    if isinstance(outcome, Failed):
+        status, text, error, reply = outcome.status, "", str(outcome), outcome.received
+    else:
+        status, text, error, reply = ("ok", 0), printable(outcome), None, outcome
     if os.environ.get("OUTPUT") == "json":
         import json  # here, because it is slow to import and seldom asked for
 
-        text = json.dumps(result)
+        shown = reply.decode(errors="backslashreplace") if reply else None
+        result = {"status": status[0], "exit_code": status[1], "reply": shown, "error": error}
+        text = json.dumps(result | measured)
     if text:
         try:
             with open(1, "w", encoding="utf-8", closefd=False) as stdout:
                 print(text, file=stdout)
-        except OSError as error:
-            Log(ERROR)(ERROR, "cannot write the result: %s", error.strerror)
-    return int(result["exit_code"])
+        except OSError as failure:
+            Log(ERROR)(ERROR, "cannot write the result: %s", failure.strerror)
+    return status[1]
 
 
-def _fail(result: dict[str, Any], status: tuple[str, int], error: str) -> None:
-    result["status"], result["exit_code"] = status
-    result["error"] = error
+def main() -> int:
+    began = time.monotonic()
+    measured: Measured = {"attempts": 0, "waited_s": 0.0}
+    measured |= dict.fromkeys(("connect_ms", "reply_ms", "local", "peer"))
+
+    def end(outcome: bytes | Failed) -> int:
+        measured["waited_s"] = round(time.monotonic() - began, 3)
+        return finish(outcome, measured)
+
+    def interrupt(number: int, _: object) -> None:
+        name = signal.Signals(number).name
+        os._exit(end(Failed(("interrupted", 128 + number), f"Interrupted by {name}")))
+
+    # First of all: to PID 1 of a container, a signal without a handler is lost.
+    for number in ENDING_SIGNALS:
+        signal.signal(number, interrupt)
+    if sys.argv[1:]:
+        return usage("client", ClientConfig)
+    try:
+        config = ClientConfig(os.environ)
+        log = Log(config.log_level)
+        reply = wait_for_reply(config, log, measured)
+    except ConfigError as error:
+        Log(ERROR)(ERROR, "%s", error)
+        return finish(Failed(BAD_CONFIG, str(error)), measured)
+    except Failed as failure:
+        waited = time.monotonic() - began
+        log(ERROR, "no right reply (attempt %d, %.1f s): %s", measured["attempts"], waited, failure)
+        return end(failure)
+    told = (measured["peer"], measured["attempts"], time.monotonic() - began)
+    log(INFO, "right reply from %s (attempt %d, %.1f s)", *told)
+    return end(reply)
 
 
 def _left(until: float) -> float:
@@ -269,10 +246,6 @@ def _left(until: float) -> float:
     if left <= 0:
         raise TimeoutError("Timed out")
     return min(left, LONGEST_WAIT)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from app.client import AttemptFailed, Lookup, connect_to_server, exchange
+from app.client import Failed, Lookup, connect_to_server, exchange
 from app.config import HEALTH_ADDRESS, ConfigError, ServerConfig
 
 SECONDS = 3.0
@@ -13,11 +13,11 @@ SECONDS = 3.0
 def main() -> int:
     until = time.monotonic() + SECONDS
     try:
-        config = ServerConfig.from_env(os.environ)
+        config = ServerConfig(os.environ)
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
         with connect_to_server(host, config.port, until, Lookup(), HEALTH_ADDRESS) as sock:
             exchange(sock, b"health check", config.reply, until)
-    except (AttemptFailed, ConfigError) as error:
+    except (Failed, ConfigError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -22,18 +22,18 @@ def unescape(text: str) -> bytes:
     Raises ValueError for anything else behind a backslash.
     """
     data = bytearray()
-    start = 0
-    while (backslash := text.find("\\", start)) >= 0:
-        data += text[start:backslash].encode(errors="surrogateescape")
-        kind, start = text[backslash + 1 : backslash + 2], backslash + 2
-        if kind == "x":
-            byte, start = bytes.fromhex(text[start : start + 2]), start + 2
-        else:
-            byte = _ESCAPES.get(kind, b"")
-        if not byte:  # fromhex() reads blanks as nothing
+    rest = iter(text)
+    for character in rest:
+        if character != "\\":
+            data += character.encode(errors="surrogateescape")
+            continue
+        kind = next(rest, "")
+        hexadecimal = next(rest, "") + next(rest, "") if kind == "x" else ""
+        byte = bytes.fromhex(hexadecimal) or _ESCAPES.get(kind)
+        if not byte:
             raise ValueError(text)
         data += byte
-    return bytes(data) + text[start:].encode(errors="surrogateescape")
+    return bytes(data)
 
 
 def printable(data: bytes | memoryview, limit: int | None = None) -> str:
@@ -43,12 +43,7 @@ def printable(data: bytes | memoryview, limit: int | None = None) -> str:
     """
     start = data if limit is None else data[: 4 * limit]  # a character has at most four bytes
     text = bytes(start).decode(errors="surrogateescape")[:limit]
-    return text if text.isprintable() else "".join(map(_escape, text))
-
-
-def _escape(character: str) -> str:
-    if character.isprintable():
-        return character
-    if "\udc80" <= character <= "\udcff":  # where surrogateescape puts a byte that is not UTF-8
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
+    if text.isprintable():
+        return text
+    shown = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

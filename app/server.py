@@ -305,7 +305,7 @@ def main() -> int:
     if sys.argv[1:]:
         return usage("server", ServerConfig)
     try:
-        config = ServerConfig.from_env(os.environ)
+        config = ServerConfig(os.environ)
     except ConfigError as error:
         Log(ERROR)(ERROR, "%s", error)
         return EXIT_CONFIG

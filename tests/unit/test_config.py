@@ -145,7 +145,7 @@ ENVIRONMENT_TEXTS = st.text() | st.binary().map(os.fsdecode)  # bytes that are n
 def read(name: str, text: str) -> object:
     """Return what the program that reads this variable makes of it."""
     config = ClientConfig if name in CLIENT else ServerConfig
-    value: object = getattr(config.from_env({name: text}), name.lower())
+    value: object = getattr(config({name: text}), name.lower())
     return value
 
 
@@ -160,7 +160,7 @@ def cases(table: Mapping[str, Sequence[object]]) -> list[object]:
 
 def test_the_defaults_are_those_of_the_seed() -> None:
     """Without any variable, the pair is the one that was asked for."""
-    assert vars(ServerConfig.from_env({})) | {"log_level": "INFO"} == {
+    assert vars(ServerConfig({})) | {"log_level": "INFO"} == {
         "host": "192.168.15.10",
         "port": 8888,
         "reply": b"SERVER OK - STATUS 200",
@@ -169,7 +169,7 @@ def test_the_defaults_are_those_of_the_seed() -> None:
         "drain_timeout": 2.0,
         "log_level": "INFO",
     }
-    assert vars(ClientConfig.from_env({})) | {"log_level": "INFO"} == {
+    assert vars(ClientConfig({})) | {"log_level": "INFO"} == {
         "server_host": "192.168.15.10",
         "server_port": 8888,
         "message": "Testando conexão".encode(),
@@ -238,13 +238,13 @@ def test_variables_of_others_do_not_matter(config: type[ServerConfig | ClientCon
     """Neither program looks at what only the other one reads, nor at anything else."""
     others = (CLIENT if config is ServerConfig else SERVER) | {"PATH", "port", "Reply", ""}
 
-    assert vars(config.from_env(dict.fromkeys(others, "\\"))) == vars(config.from_env({}))
+    assert vars(config(dict.fromkeys(others, "\\"))) == vars(config({}))
 
 
 @pytest.mark.parametrize("config", [ServerConfig, ClientConfig])
 def test_a_configuration_is_frozen(config: type[ServerConfig | ClientConfig]) -> None:
     """What was parsed once stays as it was."""
-    parsed = config.from_env({})
+    parsed = config({})
 
     with pytest.raises(AttributeError):
         parsed.reply = b""

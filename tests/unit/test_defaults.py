@@ -5,7 +5,7 @@ import re
 import pytest
 from dotenv import dotenv_values
 
-from app.config import SETTINGS, ClientConfig, ServerConfig
+from app.config import ClientConfig, ServerConfig
 from tests.support import ROOT
 
 IMAGE = "python:3.14-slim"
@@ -15,7 +15,9 @@ NETWORK = {
     "IP_RANGE": "192.168.15.128/25",
     "CLIENT_HOST": "192.168.15.20",
 }
-DEFAULTS = {name: setting[0] for name, setting in SETTINGS.items()}
+DEFAULTS = {
+    name: row[0] for config in (ServerConfig, ClientConfig) for name, row in config.rows().items()
+}
 # The server's own HOST and PORT come out of the two that the client reads.
 DOTENV = NETWORK | {name: text for name, text in DEFAULTS.items() if name not in {"HOST", "PORT"}}
 

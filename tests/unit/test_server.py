@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config import SETTINGS, ServerConfig
+from app.config import ServerConfig
 from app.log import Log
 from app.server import Server
 from tests.support import (
@@ -520,8 +520,8 @@ def test_help_names_every_variable() -> None:
     assert set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)*(?==)", stdout)) == {
         name.upper() for name in ServerConfig.__annotations__
     }
-    for field in ServerConfig.__annotations__:
-        assert SETTINGS[field.upper()][0] in stdout
+    for name, (default, *_) in ServerConfig.rows().items():
+        assert f"  {name}={default}\n" in stdout
 
 
 def test_an_address_in_use_is_named() -> None:
@@ -559,7 +559,7 @@ def test_a_port_that_is_not_permitted_is_named() -> None:
 
 def test_its_life_is_four_verbs() -> None:
     """In a program of one's own a server is bound, served, shut down from elsewhere and closed."""
-    config = ServerConfig.from_env({"HOST": LOOPBACK, "PORT": "0", "LOG_LEVEL": "ERROR"})
+    config = ServerConfig({"HOST": LOOPBACK, "PORT": "0", "LOG_LEVEL": "ERROR"})
     with Server(config, Log(config.log_level)) as server:
         server.bind()
         thread = threading.Thread(target=server.serve_forever)
