@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections import Counter, OrderedDict
+from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import MSG_DONTWAIT  # sooner than setblocking(), by a system call per connection
 
@@ -29,31 +30,24 @@ NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC
 
 
 class Connection:
-    """One client. ``unsent`` is the rest of a reply; ``ended`` means that it gets no more."""
+    """One client; ``unsent`` is the rest of a reply, if there is one."""
 
-    __slots__ = ("active_at", "ended", "peer", "replies", "sock", "unsent")
+    __slots__ = ("active_at", "is_health_check", "peer", "replies", "sock", "unsent")
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], now: float) -> None:
         self.sock = sock
         self.peer = peer
+        self.is_health_check = peer[0] == HEALTH_ADDRESS
         self.active_at = now
         self.replies = 0
         self.unsent: memoryview | None = None
-        self.ended = False
 
     def __str__(self) -> str:
         return f"{self.peer[0]}:{self.peer[1]}"
 
-    @property
-    def is_health_check(self) -> bool:
-        return self.peer[0] == HEALTH_ADDRESS
-
 
 class Listener(socket.socket):
-    """A listener whose accept() need not look its kind up in two enumerations, for each client.
-
-    That look-up is a sixth of what the interpreter does for a new connection.
-    """
+    """Its accept() need not look the kind up in enumerations: a sixth of a connection's cost."""
 
     family, type, proto = socket.AF_INET, socket.SOCK_STREAM, 0
 
@@ -75,6 +69,7 @@ class Server:
         self._now = self._warn_at = time.monotonic()
         self._accept_at = math.inf  # or when the listener, left alone for now, is watched again
         self._stops = 0
+        self._draining = False
         self._listener = Listener()
         # A selector that waits sees no flag that a signal handler sets, but it sees a byte.
         self._wakened, self._waker = socket.socketpair()
@@ -135,15 +130,22 @@ class Server:
         self._now = time.monotonic()
         for key, event in events:
             connection = key.data
-            if connection is None:
-                if key.fileobj is self._listener:
-                    clients_wait = True
+            try:
+                if connection is None:
+                    if key.fileobj is self._listener:
+                        clients_wait = True
+                    else:
+                        self._stops += len(self._wakened.recv(RECEIVE_BYTES))
+                elif event & EVENT_WRITE:
+                    self._send(connection, connection.unsent)
                 else:
-                    self._stops += len(self._wakened.recv(RECEIVE_BYTES))
-            elif event & EVENT_WRITE:
-                self._send(connection, connection.unsent)
-            else:
-                self._receive(connection)
+                    self._receive(connection)
+            except BlockingIOError:
+                pass  # what is reported may be gone: select(2), "BUGS"
+            except OSError as error:
+                # A client that resets after a whole exchange has what it came for.
+                self._counts["failed"] += connection.unsent is not None or not connection.replies
+                self._close(connection, str(error.strerror))
         # Last: it may close a connection, and what this turn has found there is read by now.
         if clients_wait:
             self._accept()
@@ -201,16 +203,10 @@ class Server:
 
     def _receive(self, connection: Connection) -> None:
         """Read one chunk and answer it."""
-        try:
-            size = connection.sock.recv_into(self._buffer, 0, MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._fail(connection, error)
-            return
+        size = connection.sock.recv_into(self._buffer, 0, MSG_DONTWAIT)
         if not size:
             self._close(connection, "closed by the peer")
-        elif not connection.ended:
+        elif not self._draining:
             if not connection.replies:
                 level = DEBUG if connection.is_health_check else INFO
                 self._log(level, "%s: %s", connection, self._buffer[:size])
@@ -222,9 +218,6 @@ class Server:
             sent = connection.sock.send(data, MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
-        except OSError as error:
-            self._fail(connection, error)
-            return
         connection.active_at = self._now
         self._connections.move_to_end(connection)
         if sent < len(data):
@@ -236,23 +229,22 @@ class Server:
         if connection.unsent is not None:
             connection.unsent = None
             self._selector.modify(connection.sock, EVENT_READ, connection)
-            if self._stops:
+            if self._draining:
                 self._end(connection)
 
     def _drain(self) -> None:
         """Close the listener, answer what has come, and see the replies off for a while."""
         self._listener.close()
-        self._now = time.monotonic()
+        self._turn(0)
+        self._draining = True
         deadline = self._now + self._config.drain_timeout
-        settled = self._now - self._config.drain_timeout  # sent before: it has had its time
         for connection in list(self._connections):
             if connection.unsent is None:
-                self._receive(connection)
-        for connection in list(self._connections):
-            if connection.unsent is None and connection.active_at < settled:
-                self._close(connection, "stopped")
-            elif connection.unsent is None:
-                self._end(connection)
+                # Sent longer ago than that, the last reply has had its time.
+                if connection.active_at < self._now - self._config.drain_timeout:
+                    self._close(connection, "stopped")
+                else:
+                    self._end(connection)
         while self._connections and self._stops < 2 and time.monotonic() < deadline:
             self._turn(min(deadline - time.monotonic(), LONGEST_WAIT))
         for connection in list(self._connections):
@@ -265,16 +257,8 @@ class Server:
         A socket closed with unread input resets the connection, and a reply on its way is lost:
         RFC 2525, section 2.17.
         """
-        connection.ended = True
-        try:
+        with suppress(OSError):  # reset already, which the next turn finds
             connection.sock.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            self._fail(connection, error)
-
-    def _fail(self, connection: Connection, error: OSError) -> None:
-        # A client that resets after a whole exchange has what it came for.
-        self._counts["failed"] += connection.unsent is not None or not connection.replies
-        self._close(connection, str(error.strerror))
 
     def _close(self, connection: Connection, why: str) -> None:
         del self._connections[connection]
@@ -298,10 +282,8 @@ def allow_descriptors(needed: int, log: Log) -> None:
 
 
 def main() -> int:
-    # First of all: to PID 1 of a container, a signal without a handler is lost.
-    signals: list[int] = []
-    for number in ENDING_SIGNALS:
-        signal.signal(number, lambda number, _: signals.append(number))
+    # First of all: to PID 1 of a container, a signal without a handler is lost, unless it waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     if sys.argv[1:]:
         return usage("server", ServerConfig)
     try:
@@ -319,13 +301,14 @@ def main() -> int:
             why = "not an address of this host" if foreign else error.strerror
             log(ERROR, "cannot listen on %s:%d: %s", config.host, config.port, why)
             return EXIT_CANNOT_LISTEN
+        for number in ENDING_SIGNALS:
+            signal.signal(number, lambda *_: None)  # its byte in the wake-up socket is enough
         signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
-        if signals:
-            server.shutdown()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         server.serve_forever()
+        # The interpreter takes the handlers away before it is gone.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         signal.set_wakeup_fd(-1)
-    # The interpreter takes the handlers away before it is gone.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     return 0
 
 
