@@ -156,17 +156,17 @@ def wait_for_reply(config: ClientConfig, log: Log, measured: Measured) -> bytes:
     """
     started = time.monotonic()
     deadline = started + config.deadline if config.deadline else math.inf
-    target = f"{config.server_host}:{config.server_port}"
-    lookup, attempts, failure, why = Lookup(), 0, None, "No answer yet"
+    lookup, attempts = Lookup(), 0
+    failure: Failed | None = None
 
     def report(*_: object) -> None:
-        told = (target, why, attempts, time.monotonic() - started)
-        log(INFO, "waiting for %s: %s (attempt %d, %.1f s)", *told)
-        signal.setitimer(signal.ITIMER_REAL, REPORT_INTERVAL)
+        told = (config.server_host, config.server_port, failure or "No answer yet", attempts)
+        waited = time.monotonic() - started
+        log(INFO, "waiting for %s:%d: %s (attempt %d, %.1f s)", *told, waited)
 
     # By a timer, which reports in the midst of a long attempt too.
     signal.signal(signal.SIGALRM, report)
-    signal.setitimer(signal.ITIMER_REAL, REPORT_INTERVAL)
+    signal.setitimer(signal.ITIMER_REAL, REPORT_INTERVAL, REPORT_INTERVAL)
     while True:
         measured["attempts"] = attempts = attempts + 1
         try:
@@ -176,16 +176,15 @@ def wait_for_reply(config: ClientConfig, log: Log, measured: Measured) -> bytes:
                 raise
             # One that the deadline has cut short says less than one that ended by itself.
             if failure is None or time.monotonic() < deadline:
-                failure = latest
-        if why != str(failure):
-            why = str(failure)
-            report()
+                before, failure = failure, latest
+                if str(before) != str(failure):
+                    report()
         if time.monotonic() + config.retry_delay >= deadline:
             raise failure
         time.sleep(config.retry_delay)
 
 
-def finish(outcome: bytes | Failed, measured: Measured) -> int:
+def finish(outcome: bytes | Failed, waited: float, measured: Measured) -> int:
     """Write the result, which no signal changes any more; return the exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, (*ENDING_SIGNALS, signal.SIGALRM))
     if isinstance(outcome, Failed):
@@ -197,6 +196,7 @@ def finish(outcome: bytes | Failed, measured: Measured) -> int:
 
         shown = reply.decode(errors="backslashreplace") if reply else None
         result = {"status": status[0], "exit_code": status[1], "reply": shown, "error": error}
+        measured["waited_s"] = round(waited, 3)
         text = json.dumps(result | measured)
     if text:
         try:
@@ -212,13 +212,10 @@ def main() -> int:
     measured: Measured = {"attempts": 0, "waited_s": 0.0}
     measured |= dict.fromkeys(("connect_ms", "reply_ms", "local", "peer"))
 
-    def end(outcome: bytes | Failed) -> int:
-        measured["waited_s"] = round(time.monotonic() - began, 3)
-        return finish(outcome, measured)
-
     def interrupt(number: int, _: object) -> None:
-        name = signal.Signals(number).name
-        os._exit(end(Failed(("interrupted", 128 + number), f"Interrupted by {name}")))
+        why = f"Interrupted by {signal.Signals(number).name}"
+        waited = time.monotonic() - began
+        os._exit(finish(Failed(("interrupted", 128 + number), why), waited, measured))
 
     # First of all: to PID 1 of a container, a signal without a handler is lost.
     for number in ENDING_SIGNALS:
@@ -227,18 +224,18 @@ def main() -> int:
         return usage("client", ClientConfig)
     try:
         config = ClientConfig(os.environ)
-        log = Log(config.log_level)
-        reply = wait_for_reply(config, log, measured)
     except ConfigError as error:
         Log(ERROR)(ERROR, "%s", error)
-        return finish(Failed(BAD_CONFIG, str(error)), measured)
+        return finish(Failed(BAD_CONFIG, str(error)), 0, measured)
+    log = Log(config.log_level)
+    try:
+        outcome: bytes | Failed = wait_for_reply(config, log, measured)
+        level, told = INFO, f"right reply from {measured['peer']}"
     except Failed as failure:
-        waited = time.monotonic() - began
-        log(ERROR, "no right reply (attempt %d, %.1f s): %s", measured["attempts"], waited, failure)
-        return end(failure)
-    told = (measured["peer"], measured["attempts"], time.monotonic() - began)
-    log(INFO, "right reply from %s (attempt %d, %.1f s)", *told)
-    return end(reply)
+        outcome, level, told = failure, ERROR, f"no right reply: {failure}"
+    waited = time.monotonic() - began
+    log(level, "%s (attempt %d, %.1f s)", told, measured["attempts"], waited)
+    return finish(outcome, waited, measured)
 
 
 def _left(until: float) -> float:

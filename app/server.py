@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections import Counter, OrderedDict
-from contextlib import suppress
+from contextlib import closing, suppress
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import MSG_DONTWAIT  # sooner than setblocking(), by a system call per connection
 
@@ -55,7 +55,8 @@ class Listener(socket.socket):
 class Server:
     """Answers every chunk that a client sends with the configured reply.
 
-    Its life is four verbs: bind, serve_forever, shutdown, close (or ``with Server(…)``).
+    Its life is four verbs: bind, serve_forever, shutdown, close. Its ``address`` is known from
+    bind on; a byte written to its ``wakeup_fd`` asks for shutdown: signal.set_wakeup_fd().
     """
 
     def __init__(self, config: ServerConfig, log: Log) -> None:
@@ -75,15 +76,8 @@ class Server:
         self._wakened, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self.wakeup_fd = self._waker.fileno()
-        """Each byte written here asks for shutdown: for ``signal.set_wakeup_fd``."""
         self._selector = DefaultSelector()
         self._selector.register(self._wakened, EVENT_READ)
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def bind(self) -> None:
         """Listen on the configured address. Raises OSError where that is not possible."""
@@ -95,13 +89,8 @@ class Server:
         self._listener.bind((self._config.host, self._config.port))
         self._listener.listen(BACKLOG)
         self._selector.register(self._listener, EVENT_READ)
+        self.address: tuple[str, int] = self._listener.getsockname()
         self._log(INFO, "listening on %s:%d", *self.address)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """The address and port listened on."""
-        host, port = self._listener.getsockname()
-        return host, port
 
     def serve_forever(self) -> None:
         """Serve until shutdown is asked for, then stop in order: see _drain."""
@@ -142,10 +131,10 @@ class Server:
                     self._receive(connection)
             except BlockingIOError:
                 pass  # what is reported may be gone: select(2), "BUGS"
-            except OSError as error:
+            except OSError:
                 # A client that resets after a whole exchange has what it came for.
-                self._counts["failed"] += connection.unsent is not None or not connection.replies
-                self._close(connection, str(error.strerror))
+                well = connection.replies and connection.unsent is None
+                self._close(connection, "reset" if well else "failed")
         # Last: it may close a connection, and what this turn has found there is read by now.
         if clients_wait:
             self._accept()
@@ -162,7 +151,6 @@ class Server:
             if idle_at > self._now:
                 due = min(due, idle_at)
                 break
-            self._counts["idle"] += 1
             self._close(oldest, "idle")
         return None if due == math.inf else min(due - self._now, LONGEST_WAIT)
 
@@ -194,7 +182,6 @@ class Server:
         """Close the connection that has been silent longest; False if there is none."""
         if not self._connections:
             return False
-        self._counts["evicted"] += 1
         self._close(next(iter(self._connections)), "evicted")
         if self._warn_at <= self._now:
             self._warn_at = self._now + ROOM_INTERVAL
@@ -248,8 +235,7 @@ class Server:
         while self._connections and self._stops < 2 and time.monotonic() < deadline:
             self._turn(min(deadline - time.monotonic(), LONGEST_WAIT))
         for connection in list(self._connections):
-            self._counts["failed"] += connection.unsent is not None
-            self._close(connection, "stopped")
+            self._close(connection, "stopped" if connection.unsent is None else "failed")
 
     def _end(self, connection: Connection) -> None:
         """Send no more, and discard what comes until the peer ends too.
@@ -264,6 +250,7 @@ class Server:
         del self._connections[connection]
         self._selector.unregister(connection.sock)
         connection.sock.close()
+        self._counts[why] += 1
         if not connection.is_health_check:
             self._counts["connections"] += 1
             self._counts["replies"] += connection.replies
@@ -293,7 +280,7 @@ def main() -> int:
         return EXIT_CONFIG
     log = Log(config.log_level)
     allow_descriptors(config.max_connections + OWN_DESCRIPTORS, log)
-    with Server(config, log) as server:
+    with closing(Server(config, log)) as server:
         try:
             server.bind()
         except OSError as error:
