@@ -259,13 +259,12 @@ class Server:
 
 def allow_descriptors(needed: int, log: Log) -> None:
     """Raise the soft limit of file descriptors to the hard one; warn where that is not enough."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS does not grant the limit that it names
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        hard = soft  # macOS does not grant the limit that it names
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        log(WARNING, "only %d file descriptors, %d may be needed", hard, needed)
+    granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if granted != resource.RLIM_INFINITY and granted < needed:
+        log(WARNING, "only %d file descriptors, %d may be needed", granted, needed)
 
 
 def main() -> int:

@@ -6,10 +6,12 @@ import re
 import select
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.support import (
     MESSAGE,
     PATIENCE,
     REPLY,
+    ROOT,
     Outcome,
     Program,
     RunningServer,
@@ -401,6 +404,26 @@ def test_signals_without_end_change_nothing() -> None:
 
         assert outcome[:2] == (0, "")
         assert len(outcome.stderr.splitlines()) == 2
+
+
+def test_more_signals_than_it_can_note_leave_no_trace() -> None:
+    """While nobody reads its log the server stands still; it ends in order all the same."""
+    command = [sys.executable, "-m", "app.server"]
+    env = {"HOST": LOOPBACK, "PORT": "0"}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE) as server:
+        assert server.stderr
+        address = (LOOPBACK, int(server.stderr.readline().rsplit(b":")[-1]))
+        with suppress(TimeoutError):
+            while True:
+                with socket.create_connection(address, PATIENCE) as sock:
+                    sock.settimeout(0.5)
+                    exchange(sock)
+        for _ in range(10_000):
+            server.send_signal(signal.SIGTERM)
+        log = server.stderr.read().splitlines()
+
+    assert server.returncode == 0
+    assert all(b" INFO " in line for line in log)
 
 
 def test_drain_timeout_0_does_not_wait() -> None:
