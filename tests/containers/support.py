@@ -270,5 +270,13 @@ class Pair:
         return self.container("client")
 
 
+def what_is_there(pair: Pair) -> list[str]:
+    """Name the containers and networks that Compose has labelled as this pair's."""
+    label = f"--filter=label=com.docker.compose.project={pair.project}"
+    containers = docker("ps", "--all", "--format={{.Names}}", label).stdout
+    networks = docker("network", "ls", "--format={{.Name}}", label).stdout
+    return [*containers.split(), *networks.split()]
+
+
 NewPair = Callable[..., Pair]
 OnHost = Callable[[str], object]

@@ -13,8 +13,6 @@ from tests.containers.support import (
     TAKEN,
     DockerFailed,
     NewPair,
-    Pair,
-    docker,
     exit_code,
     inspect,
     logged,
@@ -22,6 +20,7 @@ from tests.containers.support import (
     result,
     state,
     until,
+    what_is_there,
 )
 from tests.support import ROOT
 
@@ -29,14 +28,6 @@ from tests.support import ROOT
 IN_VAIN = {"CONNECT_TIMEOUT": "0.3", "RETRY_DELAY": "0.3", "DEADLINE": "1", "OUTPUT": "json"}
 
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
-
-
-def what_is_there(pair: Pair) -> list[str]:
-    """Name the containers and networks that Compose has labelled as this pair's."""
-    label = f"--filter=label=com.docker.compose.project={pair.project}"
-    containers = docker("ps", "--all", "--format={{.Names}}", label).stdout
-    networks = docker("network", "ls", "--format={{.Name}}", label).stdout
-    return [*containers.split(), *networks.split()]
 
 
 def test_a_pair_with_an_env_of_its_own(new_pair: NewPair) -> None:

@@ -1,0 +1,77 @@
+"""What `make run` does once everything is there, on a copy of the project."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.containers.support import NewPair, Pair, what_is_there
+from tests.support import ROOT
+
+
+def run(pair: Pair) -> subprocess.Popen[str]:
+    """Start it in the folder of a pair."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "scripts" / "run.py"],
+        cwd=pair.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_the_main_job(new_pair: NewPair) -> None:
+    """The client waits, the server comes, the reply is shown, and nothing is left running."""
+    with new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3") as pair:
+        with run(pair) as program:
+            shown, _ = program.communicate()
+
+        assert program.returncode == 0, shown
+        waiting, listening, reply = (
+            shown.index(text)
+            for text in ("INFO waiting for", "INFO listening on", "client | SERVER OK - STATUS 200")
+        )
+        assert waiting < listening < reply
+        assert shown.endswith("the client ended with exit code 0: all went well\n")
+        assert what_is_there(pair) == []
+
+
+@pytest.mark.parametrize(
+    ("env", "code", "ending"),
+    [
+        ({"DEADLINE": "soon"}, 78, "the client ended with exit code 78: a value is not valid\n"),
+        (
+            {"MAX_CONNECTIONS": "0", "DEADLINE": "0", "CONNECT_TIMEOUT": "0.5"},
+            78,
+            "the server ended before the client with exit code 78: a value is not valid\n",
+        ),
+    ],
+    ids=["client", "server"],
+)
+def test_who_fails_is_named(new_pair: NewPair, env: dict[str, str], code: int, ending: str) -> None:
+    """Whoever ends first gives the exit code: its own, not what Compose makes of it."""
+    with new_pair(**env) as pair:
+        with run(pair) as program:
+            shown, _ = program.communicate()
+
+        assert program.returncode == code, shown
+        assert shown.endswith(ending)
+        assert what_is_there(pair) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(new_pair: NewPair, number: int) -> None:
+    """Whoever has enough of it before the server is there gets the prompt back and a clean host."""
+    with new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3") as pair:
+        with run(pair) as program:
+            assert program.stdout
+            while "starting the client" not in program.stdout.readline():
+                pass
+            program.send_signal(number)
+            rest = program.stdout.read()
+
+        assert program.returncode == 128 + number, rest
+        assert rest.endswith("interrupted; nothing is left running\n")
+        assert what_is_there(pair) == []
