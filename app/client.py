@@ -14,7 +14,7 @@ import threading
 import time
 
 from app.config import EXIT_CONFIG, LONGEST_WAIT, ClientConfig, ConfigError, is_address, usage
-from app.log import ERROR, INFO, Log
+from app.log import ERROR, INFO, STDOUT, Log, write
 from app.protocol import matches, printable
 
 # EX_NOHOST, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL, EX_PROTOCOL and EX_CONFIG of sysexits.h
@@ -33,6 +33,7 @@ class Failed(Exception):
 
     def __init__(self, status: tuple[str, int], why: str, received: bytes = b"") -> None:
         super().__init__(why)
+        self.cause = why.partition(" after ")[0]  # how much had come is no other cause
         self.status = status
         self.received = received
 
@@ -48,12 +49,13 @@ class Lookup:
         self._outcome: list[str] | OSError = []
 
     def addresses(self, host: str, until: float) -> list[str]:
-        """Return the IPv4 addresses of a host. Raises OSError, TimeoutError among them."""
+        """Return a host's IPv4 addresses. Raises OSError, and RuntimeError for lack of threads."""
         if is_address(host):
             return [host]
         if not self._thread:
-            self._thread = threading.Thread(target=self._look_up, args=(host,), daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._look_up, args=(host,), daemon=True)
+            thread.start()
+            self._thread = thread
         self._thread.join(_left(until))
         if self._thread.is_alive():
             raise TimeoutError("No answer from the name server")
@@ -81,11 +83,12 @@ def connect_to_server(
     """
     try:
         addresses = lookup.addresses(host, until)
-    except OSError as error:
-        raise Failed(UNRESOLVED, error.strerror or str(error)) from error
+    except (OSError, RuntimeError) as error:
+        raise Failed(UNRESOLVED, getattr(error, "strerror", None) or str(error)) from error
     for position, address in enumerate(addresses):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = None
         try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sock.settimeout(_left(until) / (len(addresses) - position))
             if source:
                 sock.bind((source, 0))
@@ -96,7 +99,8 @@ def connect_to_server(
                 raise ConnectionRefusedError("Connected to itself")
             return sock
         except OSError as error:
-            sock.close()
+            if sock:
+                sock.close()
             status = CLOSED if isinstance(error, ConnectionResetError) else UNAVAILABLE
             failure = Failed(status, error.strerror or str(error))
     raise failure
@@ -177,7 +181,7 @@ def wait_for_reply(config: ClientConfig, log: Log, measured: Measured) -> bytes:
             # One that the deadline has cut short says less than one that ended by itself.
             if failure is None or time.monotonic() < deadline:
                 before, failure = failure, latest
-                if str(before) != str(failure):
+                if before is None or before.cause != failure.cause:
                     report()
         if time.monotonic() + config.retry_delay >= deadline:
             raise failure
@@ -200,8 +204,7 @@ def finish(outcome: bytes | Failed, waited: float, measured: Measured) -> int:
         text = json.dumps(result | measured)
     if text:
         try:
-            with open(1, "w", encoding="utf-8", closefd=False) as stdout:
-                print(text, file=stdout)
+            write(STDOUT, text + "\n")
         except OSError as failure:
             Log(ERROR)(ERROR, "cannot write the result: %s", failure.strerror)
     return status[1]
@@ -241,7 +244,7 @@ def main() -> int:
 def _left(until: float) -> float:
     left = until - time.monotonic()
     if left <= 0:
-        raise TimeoutError("Timed out")
+        raise TimeoutError("timed out")  # as the socket says it
     return min(left, LONGEST_WAIT)
 
 

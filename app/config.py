@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 
-from app.log import LEVELS
+from app.log import LEVELS, STDERR, STDOUT, write
 from app.protocol import printable, unescape
 
 TYPE_CHECKING = False
@@ -53,11 +53,14 @@ class Config:
 
 def usage(program: str, config: type[Config]) -> int:
     """Say how to call a program that reads this configuration; return its exit code."""
-    asked = sys.argv[1:] == ["--help"]
-    out = sys.stdout if asked else sys.stderr
-    print(f"usage: python3 -m app.{program} [--help]\n\nEnvironment variables:", file=out)
+    text = f"usage: python3 -m app.{program} [--help]\n\nEnvironment variables:\n"
     for name, (default, meaning, allowed, *_) in config.rows().items():
-        print(f"  {name}={default}\n      {meaning}: {allowed}", file=out)
+        text += f"  {name}={default}\n      {meaning}: {allowed}\n"
+    asked = sys.argv[1:] == ["--help"]
+    try:
+        write(STDOUT if asked else STDERR, text)
+    except OSError:
+        pass  # nobody reads it
     return 0 if asked else EXIT_USAGE
 
 
@@ -73,8 +76,10 @@ def _is_host(text: str) -> bool:
     if is_address(text):
         return text != "0.0.0.0"  # connect(2) takes it for the client's own host
     labels = text.removesuffix(".").split(".")
+    last = labels[-1].lower()
     # getaddrinfo(3) reads 127.1 and 0x7f.1 as addresses: no name ends in a number.
-    if len(".".join(labels)) > 253 or _is_decimal(labels[-1]) or labels[-1][:2] in ("0x", "0X"):
+    hexadecimal = last[:2] == "0x" and not last[2:].strip("0123456789abcdef")
+    if hexadecimal or _is_decimal(last) or len(".".join(labels)) > 253:
         return False
     fit = (0 < len(label) <= 63 and "-" not in label[0] + label[-1] for label in labels)
     return all(fit) and all(map(_LABEL.issuperset, labels))

@@ -6,6 +6,7 @@ import time
 
 from app.client import Failed, Lookup, connect_to_server, exchange
 from app.config import HEALTH_ADDRESS, ConfigError, ServerConfig
+from app.log import ERROR, Log
 
 SECONDS = 3.0
 
@@ -18,7 +19,7 @@ def main() -> int:
         with connect_to_server(host, config.port, until, Lookup(), HEALTH_ADDRESS) as sock:
             exchange(sock, b"health check", config.reply, until)
     except (Failed, ConfigError) as error:
-        print(error, file=sys.stderr)
+        Log(ERROR)(ERROR, "%s", error)
         return 1
     return 0
 

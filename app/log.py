@@ -1,4 +1,4 @@
-"""The log of both programs: one line, one write(2), on stderr.
+"""How both programs write: the log, each line by one write(2) on stderr, and the result.
 
 Not ``logging``: importing it doubles the client's start, and one line of it costs the server
 as much as the exchange that the line is about.
@@ -12,7 +12,17 @@ from app.protocol import printable
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 DEBUG, INFO, WARNING, ERROR = range(4)
+STDOUT, STDERR = 1, 2
 SHOWN_CHARACTERS = 200  # of what a peer has sent
+
+
+def write(stream: int, text: str) -> None:
+    """Write to STDOUT or STDERR. Raises OSError, also where that was closed from the start."""
+    # By now its number may belong to a socket.
+    number = stream if (sys.stdin, sys.stdout, sys.stderr)[stream] else -1
+    data = text.encode()
+    while data:
+        data = data[os.write(number, data) :]
 
 
 class Log:
@@ -24,8 +34,6 @@ class Log:
 
     def __init__(self, level: int) -> None:
         self._level = level
-        # Where stderr was closed from the start, its number may belong to a socket by now.
-        self._fd = 2 if sys.stderr else -1
 
     def __call__(self, level: int, text: str, *values: object) -> None:
         if level < self._level:
@@ -35,6 +43,6 @@ class Log:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         line = f"{stamp}.{int(now % 1 * 1000):03}Z {LEVELS[level]} {text % tuple(shown)}\n"
         try:
-            os.write(self._fd, line.encode())
+            write(STDERR, line)
         except OSError:
             pass  # nobody reads the log any more, and there is nowhere else to say so

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter, OrderedDict
 from contextlib import closing, suppress
+from itertools import count
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from socket import MSG_DONTWAIT  # sooner than setblocking(), by a system call per connection
 
@@ -250,8 +251,8 @@ class Server:
         del self._connections[connection]
         self._selector.unregister(connection.sock)
         connection.sock.close()
-        self._counts[why] += 1
         if not connection.is_health_check:
+            self._counts[why] += 1
             self._counts["connections"] += 1
             self._counts["replies"] += connection.replies
         self._log(DEBUG, "%s %s", connection, why)
@@ -279,22 +280,24 @@ def main() -> int:
         return EXIT_CONFIG
     log = Log(config.log_level)
     allow_descriptors(config.max_connections + OWN_DESCRIPTORS, log)
-    with closing(Server(config, log)) as server:
-        try:
-            server.bind()
-        except OSError as error:
-            foreign = error.errno == errno.EADDRNOTAVAIL
-            why = "not an address of this host" if foreign else error.strerror
-            log(ERROR, "cannot listen on %s:%d: %s", config.host, config.port, why)
-            return EXIT_CANNOT_LISTEN
-        for number in ENDING_SIGNALS:
-            signal.signal(number, lambda *_: None)  # its byte in the wake-up socket is enough
+    try:
+        server = Server(config, log)
+        server.bind()
+    except OSError as error:
+        foreign = error.errno == errno.EADDRNOTAVAIL
+        why = "not an address of this host" if foreign else error.strerror
+        log(ERROR, "cannot listen on %s:%d: %s", config.host, config.port, why)
+        return EXIT_CANNOT_LISTEN
+    signals = count(1)
+    for number in ENDING_SIGNALS:
+        # Its byte wakes the selector; only a log that nobody reads can hold up what follows.
+        signal.signal(number, lambda *_: next(signals) > 2 and os._exit(0))
+    with closing(server):
         signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         server.serve_forever()
         # The interpreter takes the handlers away before it is gone.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-        signal.set_wakeup_fd(-1)
     return 0
 
 
