@@ -56,6 +56,6 @@ fetch_debian() {
 # Prints the base image's name, as Compose finds it.
 base_image() {
     docker compose config --format json |
-        python3 -c 'import json, sys
+        "${PYTHON:-python3}" -c 'import json, sys
 print(json.load(sys.stdin)["services"]["server"]["build"]["args"]["PYTHON_IMAGE"])'
 }
