@@ -44,14 +44,15 @@ build() {
 }
 
 # Written through the file, not over it: .env may be a link or have permissions of its own.
+# Called where set -e is off, so && is what ends it at the first failure.
 write_env() {
     local name='^[[:space:]]*(export[[:space:]]+)?PYTHON_IMAGE[[:space:]]*=' line="PYTHON_IMAGE=$own"
     if grep -qE "$name" .env 2>/dev/null; then
-        sed -E "s|$name.*|$line|" .env >"$work/env"
-        cat "$work/env" >.env
+        sed -E "s|$name.*|$line|" .env >"$work/env" &&
+            cat "$work/env" >.env
     else
-        [ ! -s .env ] || [ -z "$(tail -c 1 .env)" ] || echo >>.env
-        echo "$line" >>.env
+        [ ! -s .env ] || [ -z "$(tail -c 1 .env)" ] || echo >>.env &&
+            echo "$line" >>.env
     fi
 }
 
@@ -76,6 +77,6 @@ docker image inspect "$own" &>/dev/null || build || {
     fail "cannot build a base image here; connect to a registry, or load an image that has Python 3.11 or later and name it in .env (PYTHON_IMAGE=...)."
 }
 [ "$image" = "$own" ] && exit
-write_env
+write_env 2>/dev/null || :  # a sentence of ours says it better
 [ "$(base_image)" = "$own" ] || fail "cannot set PYTHON_IMAGE in .env: put PYTHON_IMAGE=$own there yourself."
 say ".env now says PYTHON_IMAGE=$own"
