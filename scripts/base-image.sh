@@ -57,6 +57,9 @@ write_env() {
 }
 
 image=$(base_image) || fail "correct the configuration that Docker Compose complains about above."
+where=${PYTHON_IMAGE+your shell: unset it}
+[ -n "$image" ] ||
+    fail "PYTHON_IMAGE is empty in ${where:-.env: name an image there, or remove that line}."
 docker image inspect "$image" &>/dev/null && exit
 
 make_work_folder
