@@ -40,5 +40,5 @@ mkdir "$work/image"
 say "building $own from Debian's packages (a minute)"
 build || {
     tail -n 3 "$work/log" >&2 || :
-    fail "cannot build it here; the tests that need it are skipped."
+    fail "cannot build $own here."
 }
