@@ -9,8 +9,12 @@ if ! answer=$(docker version --format '{{.Server.Version}}' 2>&1); then
     case $answer in
     *"permission denied"*)
         fail "you may not use Docker: add yourself to the group docker (sudo usermod -aG docker $(id -un)), then log in again." ;;
-    *) fail "the Docker daemon does not answer: start it (sudo systemctl start docker, or Docker Desktop)." ;;
     esac
+    advice="start it (sudo systemctl start docker, or Docker Desktop)"
+    [ -z "${DOCKER_CONTEXT:-}" ] || advice="correct or unset DOCKER_CONTEXT=$DOCKER_CONTEXT"
+    [ -z "${DOCKER_HOST:-}" ] || advice="correct or unset DOCKER_HOST=$DOCKER_HOST"
+    say "${answer##*$'\n'}" >&2
+    fail "the Docker daemon does not answer: $advice."
 fi
 docker compose version &>/dev/null && exit
 
