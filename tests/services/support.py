@@ -16,12 +16,11 @@ exec /usr/lib/postgresql/17/bin/postgres -D . -c listen_addresses='*' \
 """
 # As slow with each key as this, Redis loads for minutes, and looks after clients meanwhile.
 LOADING_REDIS = """
-redis-server --daemonize yes --save '' --enable-debug-command yes
+redis-server --daemonize yes --bind 127.0.0.1 --save '' --enable-debug-command yes
 until redis-cli debug populate 20000; do sleep 0.1; done
 redis-cli shutdown save
 exec redis-server --protected-mode no \
-    --key-load-delay 10000 --loading-process-events-interval-bytes 1024
-"""
+    --key-load-delay 10000 --loading-process-events-interval-bytes 1024"""
 OPENSMTPD = """
 printf 'listen on 0.0.0.0\naction box mbox\nmatch for any action box\n' >/tmp/smtpd.conf
 exec smtpd -d -f /tmp/smtpd.conf
@@ -46,7 +45,11 @@ SERVICES = {
         not_yet="-LOADING",
         go=("redis-cli", "config", "set", "key-load-delay", "0"),
     ),
-    "Redis with a password": Service("exec redis-server --requirepass secret"),
+    "Redis with a password": Service(
+        f"{LOADING_REDIS} --requirepass secret",
+        not_yet=r"+OK\r\n-LOADING",
+        go=("redis-cli", "-a", "secret", "config", "set", "key-load-delay", "0"),
+    ),
     "memcached": Service("exec memcached", user="nobody"),
     "PostgreSQL": Service(POSTGRES, user="postgres", not_yet="E", go=("touch", "/tmp/go")),
     "SMTP": Service(OPENSMTPD),
