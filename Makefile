@@ -58,6 +58,8 @@ lint: ## check formatting, code, types, Dockerfiles, scripts, workflows and docu
 	! docker compose version >/dev/null 2>&1 || docker compose --env-file .env.example config --quiet
 	! docker compose version >/dev/null 2>&1 || docker compose --env-file .env.example \
 		--file docker-compose.yml --file deploy/overlay.yml config --quiet
+	! docker compose version >/dev/null 2>&1 || docker compose --env-file .env.example \
+		--file deploy/wait-for.yml config --quiet
 	! docker stack config --help >/dev/null 2>&1 || docker stack config \
 		--compose-file deploy/stack.yml >/dev/null
 
