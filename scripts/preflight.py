@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any, NamedTuple
 
 # What `docker compose config` and `docker network inspect` print; other keys are not ours to know.
@@ -48,11 +48,15 @@ def parse(lines: Mapping[str, str]) -> Plan:
     networks, addresses = [], []
     for name in ("SUBNET", "IP_RANGE"):
         try:
-            if "/" not in lines[name]:
-                raise ValueError("no prefix length")
-            networks.append(IPv4Network(lines[name]))
-        except (AddressValueError, NetmaskValueError, ValueError):
-            raise Misfit(f"{name}={lines[name]} is not an IPv4 network") from None
+            network = IPv4Network(lines[name])
+            # Docker knows no netmask.
+            if str(network) != lines[name]:
+                raise ValueError(f"not written as {network}")
+        except ValueError:
+            raise Misfit(
+                f"{name}={lines[name]} is not an IPv4 network with a prefix length"
+            ) from None
+        networks.append(network)
     for name in ("SERVER_HOST", "CLIENT_HOST"):
         try:
             addresses.append(IPv4Address(lines[name]))

@@ -101,8 +101,16 @@ def test_a_network_that_others_made() -> None:
         ({"SUBNET": "fd00::/64"}, "SUBNET=fd00::/64 is not an IPv4 network"),
         ({"SUBNET": "192.168.15.0"}, "SUBNET=192.168.15.0 is not an IPv4 network"),
         ({"SUBNET": "192.168.15.1/24"}, "SUBNET=192.168.15.1/24 is not an IPv4 network"),
+        (
+            {"SUBNET": "192.168.15.0/255.255.255.0"},
+            "SUBNET=192.168.15.0/255.255.255.0 is not an IPv4 network with a prefix length",
+        ),
         ({"IP_RANGE": ""}, "IP_RANGE= is not an IPv4 network"),
         ({"IP_RANGE": "192.168.15.1-9"}, "IP_RANGE=192.168.15.1-9 is not an IPv4 network"),
+        (
+            {"IP_RANGE": "192.168.15.128/0.0.0.127"},
+            "IP_RANGE=192.168.15.128/0.0.0.127 is not an IPv4 network with a prefix length",
+        ),
         ({"SERVER_HOST": ""}, "SERVER_HOST= is not an IPv4 address"),
         ({"SERVER_HOST": "server"}, "SERVER_HOST=server is not an IPv4 address"),
         ({"CLIENT_HOST": "192.168.15.020"}, "CLIENT_HOST=192.168.15.020 is not an IPv4 address"),
