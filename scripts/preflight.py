@@ -20,6 +20,12 @@ Json = dict[str, Any]
 IsLocal = Callable[[IPv4Address], bool]
 
 DEFAULT_GRACE = "10s"  # that Docker gives a container to stop
+# No host can have these addresses; Docker makes the network all the same, and runc then fails.
+NO_HOSTS = {
+    IPv4Network("0.0.0.0/8"): "hosts without an address",
+    IPv4Network("127.0.0.0/8"): "loopback",
+    IPv4Network("224.0.0.0/4"): "multicast",
+}
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -70,6 +76,9 @@ def parse(lines: Mapping[str, str]) -> Plan:
 def check_plan(plan: Plan, taken: Mapping[IPv4Network, str], is_local: IsLocal) -> None:
     """Refuse what cannot go together, or not on this host. Raises Misfit."""
     subnet, ip_range = plan.subnet, plan.ip_range
+    for network, purpose in NO_HOSTS.items():
+        if network.overlaps(subnet):
+            raise Misfit(f"SUBNET={subnet} overlaps {network}, which is for {purpose}")
     if not ip_range.subnet_of(subnet):
         raise Misfit(f"IP_RANGE={ip_range} is not inside SUBNET={subnet}")
     for name, address in plan._asdict().items():

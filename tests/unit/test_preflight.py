@@ -115,6 +115,13 @@ def test_a_network_that_others_made() -> None:
         ({"SERVER_HOST": "server"}, "SERVER_HOST=server is not an IPv4 address"),
         ({"CLIENT_HOST": "192.168.15.020"}, "CLIENT_HOST=192.168.15.020 is not an IPv4 address"),
         ({"SUBNET": "10.1.0.0/16"}, "IP_RANGE=192.168.15.128/25 is not inside SUBNET=10.1.0.0/16"),
+        *(
+            (
+                {name: text.replace("192.", number) for name, text in EXAMPLE.items()},
+                f"SUBNET={number}168.15.0/24 overlaps {number[:-1]}",
+            )
+            for number in ("0.", "127.", "224.")
+        ),
         (
             {"IP_RANGE": "192.168.0.0/16"},
             "IP_RANGE=192.168.0.0/16 is not inside SUBNET=192.168.15.0/24",
