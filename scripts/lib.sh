@@ -53,9 +53,10 @@ fetch_debian() {
     (cd "$work" && apt-get -c apt.conf download "$1" && dpkg -x "$1"_*.deb "$1") &>"$work/log"
 }
 
-# Prints the base image's name, as Compose finds it.
+# Prints the base image's name, as Compose finds it. The project's own name, which Compose may
+# have no letters for, does not matter.
 base_image() {
-    docker compose config --format json |
+    docker compose --project-name any config --format json |
         "${PYTHON:-python3}" -c 'import json, sys
 print(json.load(sys.stdin)["services"]["server"]["build"]["args"]["PYTHON_IMAGE"])'
 }

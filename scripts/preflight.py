@@ -211,6 +211,11 @@ def read_config() -> Json:
     answer = docker("compose", "config", "--format", "json")
     if answer.returncode:
         why = answer.stderr.strip().splitlines() or ["no reason given"]
+        if "project name must not be empty" in why[-1]:
+            raise Problem(
+                "Docker Compose cannot make a name out of this folder's: put one in .env,"
+                " COMPOSE_PROJECT_NAME=tcp-pair for example."
+            )
         raise Problem(f"Docker Compose refuses docker-compose.yml with this .env: {why[-1]}")
     config: Json = json.loads(answer.stdout)
     return config
