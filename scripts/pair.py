@@ -20,6 +20,7 @@ MEANINGS = {
     76: "something else than the expected reply came",
     78: "a value is not valid",
     130: "interrupted",
+    137: "killed; out of memory?",
     143: "interrupted",
 }
 
@@ -78,6 +79,8 @@ class Pair:
             return 128 + code
         first = " before the client" if who == "server" else ""
         meaning = MEANINGS.get(code, "see its log above")
+        if who == "server" and not code:
+            meaning = "something else has stopped it"
         show(f"the {who} ended{first} with exit code {code}: {meaning}")
         return code if who == "client" else code or 1
 
@@ -108,4 +111,6 @@ class Pair:
             show(f"{name} | " + line.removesuffix("\n"))
             if name == "client" and "waiting" in line:
                 self._events.put((name, None))
-        self._events.put((name, process.wait()))
+        code = process.wait()
+        # As Docker and shells count those that a signal has ended.
+        self._events.put((name, code if code >= 0 else 128 - code))

@@ -176,6 +176,32 @@ def test_a_signal(demos: list[Demo], numbers: list[signal.Signals], moment: str)
     assert demo.processes() == []
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "last"),
+    [
+        (signal.SIGTERM, 1, "exit code 0: something else has stopped it"),
+        (signal.SIGKILL, 137, "exit code 137: killed; out of memory?"),
+    ],
+)
+def test_a_server_that_others_end(
+    demos: list[Demo], number: signal.Signals, code: int, last: str
+) -> None:
+    """A server that ends before the client is a failure, and told as one, whatever its code."""
+    demos.append(demo := Demo(**STAYING))
+    demo.wait_for("listening")
+    (server,) = (
+        pid
+        for pid in demo.processes()
+        if b"app.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    os.kill(server, number)
+    exit_code, lines = demo.end()
+
+    assert exit_code == code
+    assert lines[-1] == f"the server ended before the client with {last}"
+    assert demo.processes() == []
+
+
 def test_nobody_reads(demos: list[Demo]) -> None:
     """It goes on to its end where nobody reads what it shows, as in `make demo | head -1`."""
     demos.append(demo := Demo(RETRY_DELAY="0.5"))
