@@ -1,9 +1,12 @@
 """What takes its seconds begins with the first test, and is looked at by the last ones."""
 
+import os
+import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import pytest
 
@@ -33,6 +36,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     chosen = [item for item, our in zip(items, ours, strict=True) if our]
     ordered = iter(sorted(chosen, key=is_last))
     items[:] = [next(ordered) if our else item for item, our in zip(items, ours, strict=True)]
+
+
+def full_pipe() -> tuple[IO[bytes], int, int]:
+    """Return the two ends of a pipe that takes no more, and how many bytes it has."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    size = 0
+    with suppress(BlockingIOError):
+        while True:
+            size += os.write(writer, b" " * 65536)
+    os.set_blocking(writer, True)
+    return open(reader, "rb"), writer, size
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Tell whether a process holds a signal back."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("only Linux shows which signals are held back")
+    (mask,) = re.findall(r"SigBlk:\t(\w+)", status.read_text())
+    return bool(int(mask, 16) & 1 << (number - 1))
 
 
 @pytest.fixture(scope="session", autouse=True)

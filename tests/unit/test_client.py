@@ -1,7 +1,10 @@
 """The client as a process against peers of every kind, and its functions against the clock."""
 
+import json
 import os
+import queue
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.client import Failed, Lookup, connect_to_server
+from app.client import Failed, Lookup, attempt, connect_to_server
 from app.config import ClientConfig
 from app.protocol import printable
 from tests.hostile.support import until
@@ -28,6 +31,7 @@ from tests.support import (
     Outcome,
     Program,
     client_environment,
+    exchange,
     listening,
     receive,
     receive_all,
@@ -36,7 +40,7 @@ from tests.support import (
     run_client,
     running_server,
 )
-from tests.unit.conftest import Background, is_last
+from tests.unit.conftest import Background, blocks, full_pipe, is_last
 
 KEYS = [
     *("status", "exit_code", "reply", "error", "attempts", "waited_s", "connect_ms", "reply_ms"),
@@ -177,6 +181,7 @@ CASES = {
     "refused": Case(69, "unavailable", refused, SHORT),
     "deaf": Case(69, "unavailable", deaf, IMPATIENT),
     "deaf beyond the deadline": Case(69, "unavailable", deaf, SHORT),
+    "unresolved": Case(68, "unresolved", refused, SHORT | {"SERVER_HOST": "name.invalid"}),
     "closing": Case(74, "closed", (closes,), SHORT),
     "closing half-way": Case(74, "closed", (says(HALF, then=END),), SHORT),
     "resetting": Case(74, "closed", (reset,), SHORT),
@@ -277,13 +282,15 @@ class NameServer:
     """Stands in for getaddrinfo: answers with these addresses, once it is allowed to."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-        self.asked: list[object] = []
+        self.asked: list[tuple[object, object]] = []
         self.may_answer = threading.Event()
         self._addresses = addresses
         monkeypatch.setattr(socket, "getaddrinfo", self._answer)
 
-    def _answer(self, host: object, *_: object) -> list[tuple[object, ...]]:
-        self.asked.append(host)
+    def _answer(
+        self, host: object, _port: object, family: object, *_: object
+    ) -> list[tuple[object, ...]]:
+        self.asked.append((host, family))
         self.may_answer.wait(PATIENCE)
         if not self._addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -313,14 +320,14 @@ def test_an_address_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_name_is_looked_up_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a name meant a moment ago may have changed."""
+    """What a name meant a moment ago may have changed; IPv4 alone is asked for."""
     name_server = NameServer(monkeypatch, LOOPBACK)
     name_server.may_answer.set()
     lookup = Lookup()
 
     for _ in range(3):
         assert lookup.addresses("server", time.monotonic() + PATIENCE) == [LOOPBACK]
-    assert len(name_server.asked) == 3
+    assert name_server.asked == [(b"server", socket.AF_INET)] * 3
 
 
 def test_one_look_up_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,6 +353,25 @@ def test_a_name_that_does_not_resolve_has_a_status_of_its_own(
     with pytest.raises(Failed, match="not known") as failure:
         connect_to_server("server", 1, time.monotonic() + PATIENCE, Lookup())
     assert failure.value.status == ("unresolved", 68)
+
+
+def test_a_look_up_without_a_thread_is_a_failure_like_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the system has no thread left, the name does not resolve, and may later."""
+    name_server = NameServer(monkeypatch, LOOPBACK)
+    name_server.may_answer.set()
+    lookup = Lookup()
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(Failed, match="can't start new thread") as failure:
+            connect_to_server("server", 1, time.monotonic() + PATIENCE, lookup)
+    assert failure.value.status == ("unresolved", 68)
+    assert lookup.addresses("server", time.monotonic() + PATIENCE) == [LOOPBACK]
 
 
 def test_the_addresses_of_a_name_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +440,8 @@ def test_deadline_0_waits_for_ever() -> None:
 
 def test_a_wait_is_told_at_its_start_and_when_its_cause_changes() -> None:
     """One line names target, cause, attempt and time, again only for another cause."""
-    peer = in_turn(closes, closes, says(b"-LOADING"), says(b"-LOADING"), says(REPLY))
+    half = says(HALF, then=END)  # how much has come is no other cause
+    peer = in_turn(closes, half, says(b"-LOADING"), says(b"-LOADING"), says(REPLY))
     with listening(peer) as address:
         outcome = run_client(address, WRONG_REPLY="retry")
 
@@ -463,6 +490,49 @@ def test_a_client_never_takes_itself_for_the_server(monkeypatch: pytest.MonkeyPa
     with pytest.raises(Failed) as failure:
         connect_to_server(LOOPBACK, port, time.monotonic() + PATIENCE, Lookup())
     assert failure.value.status == ("unavailable", 69)
+
+
+def test_a_reset_before_the_first_look_is_a_closed_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that is reset before the client has asked for its address is a failure."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        reset(listener.accept()[0])
+        monkeypatch.setattr("app.client.connect_to_server", lambda *_: sock)
+
+        with pytest.raises(Failed) as failure:
+            attempt(ClientConfig({}), Lookup(), time.monotonic() + PATIENCE, {})
+    assert failure.value.status == ("closed", 74)
+
+
+def test_a_client_without_a_descriptor_waits_for_one() -> None:
+    """Where the process may open no more, that is one more thing that can pass."""
+    with refusing() as sock:
+        env = client_environment(sock.getsockname(), DEADLINE="0")
+        with Program("client", env) as client:
+            client.wait_for("waiting for .* refused")
+            pid, kind = client.process.pid, resource.RLIMIT_NOFILE
+            limits = resource.prlimit(pid, kind, (3, resource.getrlimit(kind)[1]))
+            client.wait_for("waiting for .* open files")
+            resource.prlimit(pid, kind, limits)
+            sock.listen()
+            with sock.accept()[0] as connection:
+                says(REPLY)(connection)
+
+            assert client.outcome().exit_code == 0
+
+
+def test_the_longest_durations_are_no_more_than_long() -> None:
+    """With every duration at its greatest there is an exchange, and a stop that waits."""
+    greatest = "10000000"
+    times = dict.fromkeys(("RETRY_DELAY", "CONNECT_TIMEOUT", "REPLY_TIMEOUT", "DEADLINE"), greatest)
+    with running_server(IDLE_TIMEOUT=greatest, DRAIN_TIMEOUT=greatest) as server:
+        assert run_client(server.address, **times).exit_code == 0
+        with server.connect() as sock:
+            exchange(sock)
+            server.signal(signal.SIGTERM)
+            assert receive_all(sock) == b""
 
 
 # What is sent
@@ -518,7 +588,7 @@ ENDS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
 def check_interrupted(client: Program, number: int, exit_code: int) -> None:
-    """Send a signal, and see the client end at once, with one JSON object."""
+    """Send a signal, and see the client end at once, with the one object in JSON."""
     sent = time.monotonic()
     client.signal(number)
     outcome = client.outcome()
@@ -531,6 +601,19 @@ def check_interrupted(client: Program, number: int, exit_code: int) -> None:
     assert (result["status"], result["reply"]) == ("interrupted", None)
     assert result["error"]
     assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize(("number", "exit_code"), ENDS)
+def test_a_signal_leaves_no_text(number: int, exit_code: int) -> None:
+    """As text an interrupted wait has no result."""
+    with (
+        refused() as address,
+        Program("client", client_environment(address, DEADLINE="0")) as client,
+    ):
+        client.wait_for("waiting for")
+        client.signal(number)
+
+        assert client.outcome()[:2] == (exit_code, "")
 
 
 @pytest.mark.parametrize(("number", "exit_code"), ENDS)
@@ -588,19 +671,21 @@ def test_a_signal_ends_a_look_up_at_once(number: int, exit_code: int, tmp_path: 
 
 
 def test_two_signals_are_no_more_than_one() -> None:
-    """A signal that comes while another one ends the client changes nothing."""
-    with refused() as address:
+    """A signal that comes while the result is being written does not change or repeat it."""
+    pipe, stdout, full = full_pipe()
+    with refused() as address, pipe:
         env = client_environment(address, OUTPUT="json", RETRY_DELAY="60", DEADLINE="0")
-        with Program("client", env) as client:
+        with Program("client", env, stdout=stdout) as client:
+            os.close(stdout)
             client.wait_for("waiting for")
-            client.freeze()
             client.signal(signal.SIGTERM)
+            until(lambda: blocks(client.process.pid, signal.SIGINT))
             client.signal(signal.SIGINT)
-            client.thaw()
+            shown = pipe.read()[full:]
             outcome = client.outcome()
 
-    assert outcome.exit_code in {130, 143}
-    assert outcome.json["exit_code"] == outcome.exit_code
+    assert outcome.exit_code == 143
+    assert json.loads(shown)["exit_code"] == 143
     assert "Traceback" not in outcome.stderr
 
 
@@ -662,3 +747,41 @@ def test_a_stdout_that_takes_nothing_is_told_of(end: str, output: str) -> None:
     assert stdout == ""
     assert "Traceback" not in stderr
     assert " ERROR cannot write the result: " in stderr.splitlines()[-1]
+
+
+def test_a_closed_stdout_leads_to_no_one_else() -> None:
+    """The number of a stdout closed from the start is the connection's, which gets nothing of it."""
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def peer(sock: socket.socket) -> None:
+        hears(sock)
+        heard.put(b"the message")
+        heard.put(receive_all(sock))
+
+    with listening(peer) as address:
+        env = client_environment(address, OUTPUT="json", REPLY_TIMEOUT="60", DEADLINE="0")
+        prefix = ("sh", "-c", 'exec "$0" "$@" >&-')
+        with Program("client", env, prefix=prefix) as client:
+            heard.get(timeout=PATIENCE)
+            client.signal(signal.SIGTERM)
+
+            assert client.outcome().exit_code == 143
+        assert heard.get(timeout=PATIENCE) == b""
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_a_log_that_takes_nothing_changes_nothing(redirection: str) -> None:
+    """Where the log cannot be written, the result is the same."""
+    prefix = ("sh", "-c", f'exec "$0" "$@" {redirection}')
+    with running_server() as server:
+        env = client_environment(server.address)
+        with Program("client", env, prefix=prefix) as client:
+            assert client.outcome()[:3] == (0, f"{OK}\n", "")
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_usage_that_nobody_can_read_has_its_exit_code(redirection: str) -> None:
+    """A stderr that takes nothing is replaced neither by stdout nor by another exit code."""
+    prefix = ("sh", "-c", f'exec "$0" "$@" {redirection}')
+    with Program("client", {}, "--verbose", prefix=prefix) as client:
+        assert client.outcome()[:3] == (64, "", "")

@@ -59,11 +59,13 @@ NO_ADDRESSES = [
 NAMES = [
     *("server", "SERVER", "localhost", "a", "a.b", "my_server", "_srv._tcp.example", "a--b"),
     *("server.", "a.b.", "3com", "1.2.3.4a", "1.2.example", "0xa.example", "x" * 63),
+    *("0xygen", "a.0xmesh"),
     ".".join(["x" * 63] * 3 + ["x" * 61]),
 ]
 NO_NAMES = [
     *(".", "..", ".a", "a..b", "a..", "-a", "a-", "a.-b", "a-.b", "a b", "a/b", "a:80", "a@b"),
     *("x" * 64, "x" * 64 + ".a", "é", "xn--é", "a\nb", "a\0b", "*", "$HOST", "%s", "a.1", "a.0x1"),
+    *("0x", "0XfF", "a.0Xa."),
     ".".join(["x" * 63] * 3 + ["x" * 62]),
 ]
 BLANK = [" ", "\t", "\n", "", "\u3000"]

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 from app.config import ServerConfig
 from app.log import Log
 from app.server import Server
+from tests.hostile.support import until
 from tests.support import (
     LOOPBACK,
     MESSAGE,
@@ -37,7 +39,7 @@ from tests.support import (
     run_client,
     running_server,
 )
-from tests.unit.conftest import Background
+from tests.unit.conftest import Background, blocks, full_pipe
 
 LARGE_REPLY = b"R" * 65536
 HEALTH_ADDRESS = "127.8.8.8"
@@ -305,6 +307,17 @@ def test_the_soft_limit_of_descriptors_is_raised() -> None:
         assert not [line for line in server.log if line.startswith("WARNING ")]
 
 
+def test_without_any_descriptor_it_stops_accepting_for_a_while() -> None:
+    """With no descriptor and nothing to close it says so, waits, and serves once there is one."""
+    with running_server() as server:
+        pid, kind = server.process.pid, resource.RLIMIT_NOFILE
+        limits = resource.prlimit(pid, kind, (3, resource.getrlimit(kind)[1]))
+        with server.connect() as sock:
+            server.wait_for("WARNING not accepting for a while: .*open files")
+            resource.prlimit(pid, kind, limits)
+            exchange(sock)
+
+
 # The stop
 
 
@@ -322,6 +335,17 @@ def test_a_stop_answers_what_was_received(number: int) -> None:
             assert receive_all(sock) == REPLY
         # Before DRAIN_TIMEOUT, since the client has ended.
         assert server.outcome().exit_code == 0
+
+
+def test_a_stop_does_not_wait_for_the_silent() -> None:
+    """A client that had its reply longer ago than DRAIN_TIMEOUT is not waited for any more."""
+    with running_server(DRAIN_TIMEOUT="0.5") as server, server.connect() as sock:
+        exchange(sock)
+        time.sleep(0.6)  # that is the silence
+        began = time.monotonic()
+
+        assert server.stop().exit_code == 0
+        assert time.monotonic() - began < 0.4
 
 
 def test_a_stop_destroys_no_reply_on_its_way() -> None:
@@ -392,6 +416,22 @@ def test_a_second_signal_ends_at_once(number: int) -> None:
 
         assert server.stop(number).exit_code == 0
         server.wait_for("INFO .* 1 connections, 1 replies")
+
+
+def test_a_signal_before_it_serves_is_not_lost() -> None:
+    """From its start it holds signals back until it can stop in order, however long that takes."""
+    pipe, stderr, full = full_pipe()
+    command = [sys.executable, "-m", "app.server"]
+    env = {"HOST": LOOPBACK, "PORT": "0"}
+    with pipe, subprocess.Popen(command, cwd=ROOT, env=env, stderr=stderr) as server:
+        os.close(stderr)
+        # Its first line does not fit in.
+        until(lambda: blocks(server.pid, signal.SIGTERM))
+        server.send_signal(signal.SIGTERM)
+        log = pipe.read()[full:].splitlines()
+
+    assert server.returncode == 0
+    assert [line.split()[2] for line in log] == [b"listening", b"stopped:"]
 
 
 def storm(server: subprocess.Popen[bytes]) -> None:
@@ -601,6 +641,19 @@ def test_its_life_is_four_verbs() -> None:
         socket.create_connection(server.address, PATIENCE)
 
 
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_a_log_that_takes_nothing_changes_nothing(redirection: str) -> None:
+    """Where the log cannot be written, the server serves and stops all the same."""
+    with refusing() as sock:
+        host, port = sock.getsockname()
+    prefix = ("sh", "-c", f'exec "$0" "$@" {redirection}')
+    with Program("server", {"HOST": host, "PORT": str(port)}, prefix=prefix) as server:
+        assert run_client((host, port)).exit_code == 0
+        server.signal(signal.SIGTERM)
+
+        assert server.outcome()[:3] == (0, "", "")
+
+
 # The health check
 
 
@@ -622,6 +675,24 @@ def wrong(sock: socket.socket) -> None:
     """Answer like another service."""
     sock.recv(1024)
     sock.sendall(b"SERVER KO - STATUS 500")
+
+
+def test_no_end_of_a_check_is_counted() -> None:
+    """A check that is closed as idle, or resets, leaves no trace either."""
+    with running_server(IDLE_TIMEOUT="0.1") as server:
+        reset(server.connect(HEALTH_ADDRESS))
+        with server.connect(HEALTH_ADDRESS) as silent:
+            assert receive_all(silent) == b""
+        server.stop()
+
+        server.wait_for("INFO stopped: 0 connections, 0 replies, 0 idle, 0 evicted, 0 failed")
+
+
+def test_a_check_whose_words_nobody_reads_is_still_1() -> None:
+    """There is no exit code but 0 and 1, even where stderr takes nothing."""
+    prefix = ("sh", "-c", 'exec "$0" "$@" 2>/dev/full')
+    with Program("healthcheck", {"PORT": "http"}, prefix=prefix) as check:
+        assert check.outcome().exit_code == 1
 
 
 @pytest.mark.parametrize("answer", [socket.socket.close, reset, wrong], ids=lambda f: f.__name__)
