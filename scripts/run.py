@@ -33,6 +33,8 @@ def main() -> int:
     try:
         compose("up", "--no-start")
         client, server = (compose("ps", "--all", "--quiet", name) for name in ("client", "server"))
+        if not (client and server):
+            raise SystemExit("run: somebody else is taking the pair down: try again.")
     except SystemExit:
         down([])
         raise
