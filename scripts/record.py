@@ -1,6 +1,7 @@
 """Record `make run` as an SVG: each line appears when it appeared, once; then all of them stay."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,8 @@ def draw(lines: list[tuple[float, str]]) -> str:
 
 def main() -> None:
     """Draw what is seen now."""
+    # Ctrl-C goes to the command too, whose last words are that it has left nothing running.
+    signal.signal(signal.SIGINT, lambda *_: None)
     PICTURE.write_text(draw(record()), encoding="utf-8")
 
 
