@@ -185,7 +185,8 @@ def check_drain(server: Json) -> None:
     if float(drain) >= seconds:
         raise Problem(
             f"DRAIN_TIMEOUT={drain} is not below the {seconds:g} seconds that Docker lets the"
-            " server take to stop: change it in .env, to DRAIN_TIMEOUT=2 for example."
+            " server take to stop: change it in .env, to DRAIN_TIMEOUT=2 for example, or raise the"
+            " server's stop_grace_period in docker-compose.yml."
         )
 
 

@@ -38,7 +38,7 @@ def config(**env: str) -> dict[str, Any]:
     }
     server: dict[str, Any] = services["server"]
     server["environment"] = {"DRAIN_TIMEOUT": lines["DRAIN_TIMEOUT"]}
-    server["stop_grace_period"] = "5s"
+    server["stop_grace_period"] = "3s"
     pool = {key: text for key, text in ours.items() if text}
     return {"networks": {"pair": {"name": "x_pair", "ipam": {"config": [pool]}}}} | {
         "services": services
@@ -75,7 +75,7 @@ def refusal(
         ({}, []),
         (NARROW, []),
         ({}, [own_network()]),
-        ({"DRAIN_TIMEOUT": "4.9"}, []),
+        ({"DRAIN_TIMEOUT": "2.9"}, []),
         ({"DRAIN_TIMEOUT": "soon"}, []),
     ],
     ids=["defaults", "narrow", "started", "drain", "for the server to refuse"],
@@ -203,12 +203,12 @@ def test_a_network_of_other_days(changed: dict[str, str]) -> None:
     assert text.endswith("make down first.")
 
 
-@pytest.mark.parametrize("drain", ["5", "5.0", "600"])
+@pytest.mark.parametrize("drain", ["3", "3.0", "600"])
 def test_a_stop_that_docker_would_cut_short(drain: str) -> None:
     """DRAIN_TIMEOUT is refused from the stop grace period on."""
     text = refusal({"DRAIN_TIMEOUT": drain})
 
-    assert text.startswith(f"DRAIN_TIMEOUT={drain} is not below the 5 seconds")
+    assert text.startswith(f"DRAIN_TIMEOUT={drain} is not below the 3 seconds")
     assert "DRAIN_TIMEOUT=2 " in text
 
 
