@@ -7,10 +7,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from dotenv import dotenv_values
 
 from tests.cluster.cluster import Host, swarm
-from tests.support import ROOT
 
 # Docker's programs, and what ties hosts together, tried out where nobody sees it.
 PROGRAMS = ("docker", "dockerd", "containerd", "runc", "iptables", "ip", "nsenter", "unshare")
@@ -48,16 +46,6 @@ def _several_hosts() -> None:
         if os.environ.get("REQUIRE_DOCKER") == "1" and not may_skip:
             pytest.fail(f"Docker is required, but it cannot have several hosts: {why}")
         pytest.skip(f"no second host: {why}")
-
-
-@pytest.fixture(scope="session")
-def base_image(_several_hosts: None) -> str:
-    """Find the base image where Compose does: in the environment, .env, the defaults."""
-    files = (ROOT / ".env.example", ROOT / ".env")
-    values = {name: value for file in files for name, value in dotenv_values(file).items()}
-    image = {**values, **os.environ}["PYTHON_IMAGE"]
-    assert image
-    return image
 
 
 def size() -> int:

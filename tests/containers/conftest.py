@@ -41,14 +41,6 @@ def settings() -> dict[str, str | None]:
     return dotenv_values(ROOT / ".env.example")
 
 
-@pytest.fixture(scope="session")
-def base_image(settings: dict[str, str | None]) -> str:
-    """Find the base image where Compose does: in the environment, .env, the defaults."""
-    image = {**settings, **dotenv_values(ROOT / ".env"), **os.environ}["PYTHON_IMAGE"]
-    assert image
-    return image
-
-
 @pytest.fixture(scope="session", autouse=True)
 def name(settings: dict[str, str | None]) -> Iterator[str]:
     """Name this run; everything that it makes has a name that begins so."""

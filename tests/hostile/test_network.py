@@ -20,7 +20,7 @@ from tests.containers.support import (
 )
 
 # What finds Docker, or skips, and makes copies of the project.
-settings, base_image, name = containers.settings, containers.base_image, containers.name
+settings, name = containers.settings, containers.name
 new_pair, images, on_host = containers.new_pair, containers.images, containers.on_host
 
 StartClient = Callable[..., str]

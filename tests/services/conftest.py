@@ -8,8 +8,7 @@ from tests.containers import conftest as containers
 from tests.containers.support import DockerFailed, inspect
 
 # What finds Docker, or skips, and builds our images.
-settings, base_image = containers.settings, containers.base_image
-name, images = containers.name, containers.images
+settings, name, images = containers.settings, containers.name, containers.images
 
 IMAGE = "tcp-pair-services:trixie"
 
