@@ -535,6 +535,12 @@ def test_the_longest_durations_are_no_more_than_long() -> None:
             assert receive_all(sock) == b""
 
 
+def test_a_long_duration_does_not_wrap_around() -> None:
+    """What poll(2) would count as 4 ms, modulo 2 to the power of 32, is 49 days."""
+    with listening(says(HALF, REPLY[9:])) as address:
+        assert run_client(address, REPLY_TIMEOUT="4294967.3", DEADLINE="0").exit_code == 0
+
+
 # What is sent
 
 
@@ -750,7 +756,7 @@ def test_a_stdout_that_takes_nothing_is_told_of(end: str, output: str) -> None:
 
 
 def test_a_closed_stdout_leads_to_no_one_else() -> None:
-    """The number of a stdout closed from the start is the connection's, which gets nothing of it."""
+    """The number of a stdout closed from the start is the connection's, and nothing goes there."""
     heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def peer(sock: socket.socket) -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -307,6 +307,34 @@ def test_the_soft_limit_of_descriptors_is_raised() -> None:
         assert not [line for line in server.log if line.startswith("WARNING ")]
 
 
+def test_clients_are_read_between_those_that_are_accepted() -> None:
+    """Of a crowd that comes at once, the first are read before the last are accepted."""
+    with running_server(LOG_LEVEL="DEBUG") as server, ExitStack() as crowd:
+        server.freeze()
+        first = crowd.enter_context(server.connect())
+        first.sendall(MESSAGE)
+        for _ in range(100):
+            crowd.enter_context(server.connect())
+        server.thaw()
+        server.wait_for(" connected$", 101)
+
+        said = server.log.index(f"INFO {name(first)}: {MESSAGE.decode()}")
+        assert any(line.endswith(" connected") for line in server.log[said:])
+
+
+def test_who_was_just_accepted_does_not_make_room() -> None:
+    """With few descriptors too, who has sent something is read before another needs its place."""
+    with running_server(prefix=("prlimit", "--nofile=11")) as server, ExitStack() as crowd:
+        server.freeze()
+        clients = [crowd.enter_context(server.connect()) for _ in range(10)]
+        for sock in clients:
+            sock.sendall(MESSAGE)
+        server.thaw()
+
+        for sock in clients:
+            assert receive(sock, len(REPLY)) == REPLY
+
+
 def test_without_any_descriptor_it_stops_accepting_for_a_while() -> None:
     """With no descriptor and nothing to close it says so, waits, and serves once there is one."""
     with running_server() as server:
@@ -449,6 +477,18 @@ def test_signals_without_end_change_nothing() -> None:
 
         assert outcome[:2] == (0, "")
         assert all(" INFO " in line for line in outcome.stderr.splitlines())
+
+
+@pytest.mark.parametrize("milliseconds", range(10))
+def test_a_signal_after_its_last_word_changes_nothing(milliseconds: int) -> None:
+    """What comes while the interpreter takes itself apart does not become the exit code."""
+    with running_server() as server:
+        server.signal(signal.SIGTERM)
+        server.wait_for("INFO stopped: ")
+        time.sleep(milliseconds / 1000)  # the moment to hit is somewhere there
+        server.signal(signal.SIGTERM)
+
+        assert server.outcome()[:2] == (0, "")
 
 
 def test_a_log_that_nobody_reads_cannot_keep_it_alive() -> None:
