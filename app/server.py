@@ -118,18 +118,15 @@ class Server:
         clients_wait = False
         events = self._selector.select(wait)
         self._now = time.monotonic()
-        for key, event in events:
+        for key, _ in events:
             connection = key.data
             try:
-                if connection is None:
-                    if key.fileobj is self._listener:
-                        clients_wait = True
-                    else:
-                        self._stops += len(self._wakened.recv(RECEIVE_BYTES))
-                elif event & EVENT_WRITE:
-                    self._send(connection, connection.unsent)
+                if connection:
+                    self._answer(connection)
+                elif key.fileobj is self._listener:
+                    clients_wait = True
                 else:
-                    self._receive(connection)
+                    self._stops += len(self._wakened.recv(RECEIVE_BYTES))
             except BlockingIOError:
                 pass  # what is reported may be gone: select(2), "BUGS"
             except OSError:
@@ -189,19 +186,19 @@ class Server:
             self._log(WARNING, "no room: %d silent connections evicted", self._counts["evicted"])
         return True
 
-    def _receive(self, connection: Connection) -> None:
-        """Read one chunk and answer it."""
-        size = connection.sock.recv_into(self._buffer, 0, MSG_DONTWAIT)
-        if not size:
-            self._close(connection, "closed by the peer")
-        elif not self._draining:
+    def _answer(self, connection: Connection) -> None:
+        """Read one chunk and send the reply, or send its rest; until then nothing more is read."""
+        data = connection.unsent
+        if data is None:
+            size = connection.sock.recv_into(self._buffer, 0, MSG_DONTWAIT)
+            if not size:
+                self._close(connection, "closed by the peer")
+            if not size or self._draining:
+                return
             if not connection.replies:
                 level = DEBUG if connection.is_health_check else INFO
                 self._log(level, "%s: %s", connection, self._buffer[:size])
-            self._send(connection, self._reply)
-
-    def _send(self, connection: Connection, data: memoryview) -> None:
-        """Send what the socket takes; until it takes the rest, nothing more is read."""
+            data = self._reply
         try:
             sent = connection.sock.send(data, MSG_DONTWAIT)
         except BlockingIOError:
