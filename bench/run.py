@@ -52,8 +52,9 @@ SERVERS = (
 COUNTS = (1, 16, 64, 256, 1_000, 10_000)
 IDLE = 10_000
 ROUNDS = 3 if QUICK else 15  # short and many: what else the machine does hits single ones
-SCALING_ROUNDS = 2 if QUICK else 5
+SCALING_ROUNDS = 2 if QUICK else 4
 SECONDS = 0.2 if QUICK else 0.3  # of each figure of CPU
+SCALING_SECONDS = 0.2 if QUICK else 0.5  # a first exchange with 10,000 takes 0.15
 IDLE_SECONDS = 2 if QUICK else 10
 STARTS = 20 if QUICK else 60
 WAITS = 12 if QUICK else 40
@@ -107,7 +108,7 @@ def growth(results: Results, built: Path, bar: "tqdm[None]") -> None:
                 for count in COUNTS:
                     bar.set_description(f"{name}, {count:,} connections")
                     for mode in MODES:
-                        cost = cpu_per_exchange(server, mode, count, SECONDS, built)
+                        cost = cpu_per_exchange(server, mode, count, SCALING_SECONDS, built)
                         results.growth[name, mode, count].append(cost)
                     bar.update()
 
