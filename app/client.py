@@ -29,11 +29,13 @@ Measured = dict[str, object]  # those fields of the result that are known as the
 
 
 class Failed(Exception):
-    """Why there is no right reply: the word and exit code for it, and what came instead."""
+    """Why there is no right reply: word and exit code, cause and its detail, what came instead."""
 
-    def __init__(self, status: tuple[str, int], why: str, received: bytes = b"") -> None:
-        super().__init__(why)
-        self.cause = why.partition(" after ")[0]  # how much had come is no other cause
+    def __init__(
+        self, status: tuple[str, int], cause: str, received: bytes = b"", detail: str = ""
+    ) -> None:
+        super().__init__(cause + detail)
+        self.cause = cause
         self.status = status
         self.received = received
 
@@ -126,8 +128,8 @@ def exchange(
             received += chunk
     except OSError as error:
         status = NO_REPLY if isinstance(error, TimeoutError) else CLOSED
-        why = f"{error.strerror or error} after {len(received)} of {len(reply)} bytes of the reply"
-        raise Failed(status, why) from error
+        detail = f" after {len(received)} of {len(reply)} bytes of the reply"
+        raise Failed(status, error.strerror or str(error), detail=detail) from error
     if not right:
         shown = received[:SHOWN_BYTES]
         raise Failed(WRONG_REPLY, f"Wrong reply: {printable(shown)}", shown)
