@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self, TypeVar
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK = "127.0.0.1"
+T = TypeVar("T")
 REPLY = b"SERVER OK - STATUS 200"
 MESSAGE = "Testando conexão".encode()
 
@@ -231,6 +232,20 @@ def listening(serve: Callable[[socket.socket], object]) -> Iterator[tuple[str, i
             listener.shutdown(socket.SHUT_RDWR)
             for thread in (acceptor, *threads):
                 thread.join(PATIENCE)
+
+
+def until(condition: Callable[[], T], patience: float = PATIENCE, pause: float = 0.01) -> T:
+    """Wait for what can only be looked at, such as a file of /proc; return what was seen."""
+    give_up = time.monotonic() + patience
+    while not (found := condition()):
+        assert time.monotonic() < give_up, "it never came to be"
+        time.sleep(pause)
+    return found
+
+
+def redirected(redirection: str) -> tuple[str, ...]:
+    """Return the prefix of a program whose streams a shell redirects, such as ``2>&-``."""
+    return "sh", "-c", f'exec "$0" "$@" {redirection}'
 
 
 def exchange(sock: socket.socket, reply: bytes = REPLY) -> None:

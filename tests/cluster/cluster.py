@@ -13,13 +13,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests import support
 from tests.support import ROOT
 
 Json = dict[str, Any]
@@ -107,12 +107,8 @@ def environment(**env: str) -> dict[str, str]:
 
 
 def until(condition: Callable[[], T]) -> T:
-    """Wait until a condition holds, and return what it returned then."""
-    give_up = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < give_up, "it never came to be"
-        time.sleep(0.1)
-    return found
+    """Wait until a condition holds, with the patience and the pauses that Docker needs."""
+    return support.until(condition, PATIENCE, 0.1)
 
 
 class Host:

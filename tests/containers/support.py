@@ -7,7 +7,6 @@ import json
 import random
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,6 +21,7 @@ from testcontainers.compose import DockerCompose
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
+from tests import support
 from tests.support import ROOT
 
 Json = dict[str, Any]
@@ -115,12 +115,8 @@ def exit_code(container: str) -> int:
 
 
 def until(condition: Callable[[], T]) -> T:
-    """Wait until a condition holds, and return what it returned then."""
-    give_up = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < give_up, "it never came to be"
-        time.sleep(0.05)
-    return found
+    """Wait until a condition holds, with the patience and the pauses that Docker needs."""
+    return support.until(condition, PATIENCE, 0.05)
 
 
 def logged(container: str, text: str) -> str:

@@ -43,14 +43,6 @@ def name_of(client: socket.socket) -> str:
     return f"{host}:{port}"
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what can only be looked at, such as a file of /proc."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "it never came to be"
-        time.sleep(0.01)
-
-
 class OrdinaryClient:
     """Makes whole exchanges, a new connection each, and notes how long they take."""
 

@@ -15,9 +15,15 @@ from tests.hostile.support import (
     never_reading,
     resident_kib,
     send_until_stuck,
+)
+from tests.support import (
+    MESSAGE,
+    REPLY,
+    receive,
+    reset,
+    running_server,
     until,
 )
-from tests.support import MESSAGE, REPLY, receive, reset, running_server
 
 QUIET = 2.0  # seconds
 

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hostile.support import name_of, until
-from tests.support import PATIENCE, REPLY, Outcome, listening, receive, run_client, running_server
+from tests.hostile.support import name_of
+from tests.support import (
+    PATIENCE,
+    REPLY,
+    Outcome,
+    listening,
+    receive,
+    run_client,
+    running_server,
+    until,
+)
 
 FORGED = "2026-11-23T00:00:00.000Z INFO 192.0.2.1:1: forged"
 # Ends of lines, terminals' control sequences, text that runs backwards, bytes that are not UTF-8.

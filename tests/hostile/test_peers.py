@@ -14,7 +14,6 @@ from tests.hostile.support import (
     never_reading,
     resident_kib,
     send_until_stuck,
-    until,
 )
 from tests.support import (
     MESSAGE,
@@ -24,6 +23,7 @@ from tests.support import (
     receive_all,
     reset,
     running_server,
+    until,
 )
 
 ROUNDS = 200

@@ -11,8 +11,16 @@ from contextlib import suppress
 
 import pytest
 
-from tests.hostile.support import OrdinaryClient, descriptors, resident_kib, until
-from tests.support import MESSAGE, REPLY, RunningServer, receive, reset, running_server
+from tests.hostile.support import OrdinaryClient, descriptors, resident_kib
+from tests.support import (
+    MESSAGE,
+    REPLY,
+    RunningServer,
+    receive,
+    reset,
+    running_server,
+    until,
+)
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from tests.hostile.load import Load
-from tests.hostile.support import never_reading, send_until_stuck, until
+from tests.hostile.support import never_reading, send_until_stuck
 from tests.support import (
     MESSAGE,
     PATIENCE,
@@ -20,6 +20,7 @@ from tests.support import (
     receive,
     receive_all,
     running_server,
+    until,
 )
 
 GRACE = 0.5  # seconds that the end may take beyond DRAIN_TIMEOUT

@@ -22,7 +22,6 @@ import pytest
 from app.client import Failed, Lookup, attempt, connect_to_server
 from app.config import ClientConfig
 from app.protocol import printable
-from tests.hostile.support import until
 from tests.support import (
     LOOPBACK,
     MESSAGE,
@@ -35,10 +34,12 @@ from tests.support import (
     listening,
     receive,
     receive_all,
+    redirected,
     refusing,
     reset,
     run_client,
     running_server,
+    until,
 )
 from tests.unit.conftest import Background, blocks, full_pipe, is_last
 
@@ -744,7 +745,7 @@ def test_a_bad_value_has_its_json(name: str) -> None:
 def test_a_stdout_that_takes_nothing_is_told_of(end: str, output: str) -> None:
     """Where the result cannot be written, a line of the log says so."""
     redirection = {"closed": ">&-", "full": ">/dev/full"}[end]
-    prefix = ("sh", "-c", f'exec "$0" "$@" {redirection}')
+    prefix = redirected(redirection)
     with running_server() as server:
         env = client_environment(server.address, OUTPUT=output)
         with Program("client", env, prefix=prefix) as client:
@@ -766,7 +767,7 @@ def test_a_closed_stdout_leads_to_no_one_else() -> None:
 
     with listening(peer) as address:
         env = client_environment(address, OUTPUT="json", REPLY_TIMEOUT="60", DEADLINE="0")
-        prefix = ("sh", "-c", 'exec "$0" "$@" >&-')
+        prefix = redirected(">&-")
         with Program("client", env, prefix=prefix) as client:
             heard.get(timeout=PATIENCE)
             client.signal(signal.SIGTERM)
@@ -778,7 +779,7 @@ def test_a_closed_stdout_leads_to_no_one_else() -> None:
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_a_log_that_takes_nothing_changes_nothing(redirection: str) -> None:
     """Where the log cannot be written, the result is the same."""
-    prefix = ("sh", "-c", f'exec "$0" "$@" {redirection}')
+    prefix = redirected(redirection)
     with running_server() as server:
         env = client_environment(server.address)
         with Program("client", env, prefix=prefix) as client:
@@ -788,6 +789,6 @@ def test_a_log_that_takes_nothing_changes_nothing(redirection: str) -> None:
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_usage_that_nobody_can_read_has_its_exit_code(redirection: str) -> None:
     """A stderr that takes nothing is replaced neither by stdout nor by another exit code."""
-    prefix = ("sh", "-c", f'exec "$0" "$@" {redirection}')
+    prefix = redirected(redirection)
     with Program("client", {}, "--verbose", prefix=prefix) as client:
         assert client.outcome()[:3] == (64, "", "")

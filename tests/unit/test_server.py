@@ -20,7 +20,6 @@ import pytest
 from app.config import ServerConfig
 from app.log import Log
 from app.server import Server
-from tests.hostile.support import until
 from tests.support import (
     LOOPBACK,
     MESSAGE,
@@ -34,10 +33,12 @@ from tests.support import (
     listening,
     receive,
     receive_all,
+    redirected,
     refusing,
     reset,
     run_client,
     running_server,
+    until,
 )
 from tests.unit.conftest import Background, blocks, full_pipe
 
@@ -686,7 +687,7 @@ def test_a_log_that_takes_nothing_changes_nothing(redirection: str) -> None:
     """Where the log cannot be written, the server serves and stops all the same."""
     with refusing() as sock:
         host, port = sock.getsockname()
-    prefix = ("sh", "-c", f'exec "$0" "$@" {redirection}')
+    prefix = redirected(redirection)
     with Program("server", {"HOST": host, "PORT": str(port)}, prefix=prefix) as server:
         assert run_client((host, port)).exit_code == 0
         server.signal(signal.SIGTERM)
@@ -730,7 +731,7 @@ def test_no_end_of_a_check_is_counted() -> None:
 
 def test_a_check_whose_words_nobody_reads_is_still_1() -> None:
     """There is no exit code but 0 and 1, even where stderr takes nothing."""
-    prefix = ("sh", "-c", 'exec "$0" "$@" 2>/dev/full')
+    prefix = redirected("2>/dev/full")
     with Program("healthcheck", {"PORT": "http"}, prefix=prefix) as check:
         assert check.outcome().exit_code == 1
 
