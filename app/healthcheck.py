@@ -1,25 +1,32 @@
 """The health check of the server's image: one whole exchange with the server, 0 or 1."""
 
+import logging
 import os
 import sys
 import time
 
-from app.client import Failed, Lookup, connect_to_server, exchange
-from app.config import HEALTH_ADDRESS, ConfigError, ServerConfig
-from app.log import ERROR, Log
+from .config import HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
+from .exchange import Failed, Lookup, connect, exchange
+from .log import set_up_logging
+from .usage import usage
 
 SECONDS = 3.0
+
+log = logging.getLogger(__name__)
 
 
 def main() -> int:
     until = time.monotonic() + SECONDS
+    if sys.argv[1:]:
+        return usage("healthcheck", ServerConfig)
+    set_up_logging("ERROR")
     try:
-        config = ServerConfig(os.environ)
+        config = ServerConfig(Environment(os.environ))
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
-        with connect_to_server(host, config.port, until, Lookup(), HEALTH_ADDRESS) as sock:
+        with connect(host, config.port, until, Lookup(), HEALTH_ADDRESS) as sock:
             exchange(sock, b"health check", config.reply, until)
     except (Failed, ConfigError) as error:
-        Log(ERROR)(ERROR, "%s", error)
+        log.error("%s", error)
         return 1
     return 0
 

@@ -1,48 +1,38 @@
-"""How both programs write: the log, each line by one write(2) on stderr, and the result.
+"""How both programs write: log lines on stderr and the result on stdout, one write(2) each."""
 
-Not ``logging``: importing it doubles the client's start, and one line of it costs the server
-as much as the exchange that the line is about.
-"""
-
+import logging
 import os
 import sys
 import time
 
-from app.protocol import printable
-
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-DEBUG, INFO, WARNING, ERROR = range(4)
 STDOUT, STDERR = 1, 2
-SHOWN_CHARACTERS = 200  # of what a peer has sent
+
+
+class LineHandler(logging.Handler):
+    """Writes each line at once and whole, and says nothing where nobody can read it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            write(STDERR, self.format(record) + "\n")
+        except OSError:
+            pass  # closed, or its disk is full: there is nowhere else to say so
+
+
+def set_up_logging(level: str) -> None:
+    """Log lines of at least this level, as ``2026-11-23T12:30:23.619Z INFO listening on …``."""
+    form = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    form.converter = time.gmtime
+    handler = LineHandler()
+    handler.setFormatter(form)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 def write(stream: int, text: str) -> None:
     """Write to STDOUT or STDERR. Raises OSError, also where that was closed from the start."""
     # By now its number may belong to a socket.
-    number = stream if (sys.stdin, sys.stdout, sys.stderr)[stream] else -1
-    data = text.encode()
+    number = stream if {STDOUT: sys.stdout, STDERR: sys.stderr}[stream] else -1
+    data = text.encode(errors="surrogateescape")
     while data:
         data = data[os.write(number, data) :]
-
-
-class Log:
-    """Writes the lines of at least one level: ``log(INFO, "%s: %s", peer, message)``.
-
-    Values are formatted only if the line is wanted. A memoryview is what a peer has sent: that
-    is made printable and cut.
-    """
-
-    def __init__(self, level: int) -> None:
-        self._level = level
-
-    def __call__(self, level: int, text: str, *values: object) -> None:
-        if level < self._level:
-            return
-        shown = (printable(v, SHOWN_CHARACTERS) if type(v) is memoryview else v for v in values)
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        line = f"{stamp}.{int(now % 1 * 1000):03}Z {LEVELS[level]} {text % tuple(shown)}\n"
-        try:
-            write(STDERR, line)
-        except OSError:
-            pass  # nobody reads the log any more, and there is nowhere else to say so

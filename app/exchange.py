@@ -1,0 +1,156 @@
+"""One attempt: look a name up, connect, send, compare the reply; and why there is none."""
+
+import errno
+import socket
+import threading
+import time
+from signal import SIG_BLOCK, pthread_sigmask, valid_signals
+
+from .config import is_address
+from .protocol import matches, printable
+from .tcp_info import tcp_info
+
+Status = tuple[str, int]  # a word and an exit code
+# EX_NOHOST, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL and EX_PROTOCOL of sysexits.h
+UNRESOLVED, UNAVAILABLE, CLOSED = ("unresolved", 68), ("unavailable", 69), ("closed", 74)
+NO_REPLY, WRONG_REPLY = ("no-reply", 75), ("wrong-reply", 76)
+
+RECEIVE_BYTES = 64 * 1024
+SHOWN_BYTES = 200  # of a wrong reply, in the result
+LONGEST_WAIT = 1_000_000.0  # seconds; poll(2) takes milliseconds in a C int
+
+
+class Failed(Exception):
+    """Why there is no right reply.
+
+    ``why`` is the reason, without the ``progress`` that may differ at each attempt; ``cause`` the
+    symbolic name of the system's error; ``received`` what came instead of the reply; ``resent``
+    how often the SYN was sent again in vain, to the last address.
+    """
+
+    resent: int | None = None
+
+    def __init__(
+        self, status: Status, why: str, progress: str = "", cause: str = "", received: bytes = b""
+    ) -> None:
+        super().__init__(why + progress)
+        self.status, self.why, self.cause, self.received = status, why, cause or None, received
+
+
+class Lookup:
+    """Looks names up in a thread, because getaddrinfo(3) heeds neither deadline nor signal.
+
+    There is one thread at a time: an attempt joins the look-up that the last one left behind.
+    """
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._outcome: list[str] | OSError = []
+
+    def addresses(self, host: str, until: float) -> list[str]:
+        """Return a host's IPv4 addresses, at the latest at ``until``. Raises OSError."""
+        if is_address(host):
+            return [host]
+        if not self._thread:
+            thread = threading.Thread(target=self._look_up, args=(host,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise OSError(errno.EAGAIN, str(error)) from error  # pthread_create(3)
+            self._thread = thread
+        self._thread.join(remaining(until))
+        if self._thread.is_alive():
+            raise TimeoutError("No answer from the name server")
+        self._thread = None
+        if isinstance(self._outcome, OSError):
+            raise self._outcome
+        return self._outcome
+
+    def _look_up(self, host: str) -> None:
+        # A signal that this thread took would not wake the main thread, which handles it.
+        pthread_sigmask(SIG_BLOCK, valid_signals())
+        try:
+            # As bytes, since text would go through IDNA, whose import is slow.
+            found = socket.getaddrinfo(host.encode(), None, socket.AF_INET, socket.SOCK_STREAM)
+            self._outcome = [str(address[0]) for *_, address in found]
+        except OSError as error:
+            self._outcome = error
+
+
+def connect(host: str, port: int, until: float, lookup: Lookup, source: str = "") -> socket.socket:
+    """Connect to the first address of the host that can be, before ``until`` (monotonic seconds).
+
+    Addresses that do not answer share the time; ``source`` is the local address, if it matters.
+    Raises Failed.
+    """
+    try:
+        addresses = lookup.addresses(host, until)
+    except OSError as error:
+        raise _failure(error, UNRESOLVED) from error
+    for position, address in enumerate(addresses):
+        sock = None
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock.settimeout(remaining(until) / (len(addresses) - position))
+            if source:
+                sock.bind((source, 0))
+            sock.connect((address, port))
+            # A port that nobody listens on may be the one that the system gives this client:
+            # the two ends of a simultaneous open are then one, RFC 9293, section 3.5.
+            if sock.getsockname() == (address, port):
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "Connected to itself")
+            return sock
+        except OSError as error:
+            failure = _failure(error, UNAVAILABLE)
+            if sock:
+                info = tcp_info(sock)
+                failure.resent = info.resent if info else None
+                sock.close()
+    raise failure
+
+
+def exchange(
+    sock: socket.socket, message: bytes, reply: bytes, until: float, *, prefix: bool = False
+) -> bytes:
+    """Send the message, unless it is empty, and return what comes once it is the reply.
+
+    ``until`` is in monotonic seconds; with ``prefix`` more may follow. Raises Failed.
+    """
+    received = b""
+    progress = f" after %d of {len(reply)} bytes of the reply"
+    try:
+        if message:
+            sock.settimeout(remaining(until))
+            sock.sendall(message)
+        while (right := matches(received, reply, prefix=prefix)) is None:
+            sock.settimeout(remaining(until))
+            chunk = sock.recv(RECEIVE_BYTES)
+            if not chunk:
+                raise Failed(CLOSED, "Closed by the server", progress % len(received))
+            received += chunk
+    except OSError as error:
+        status = NO_REPLY if isinstance(error, TimeoutError) else UNAVAILABLE
+        raise _failure(error, status, progress % len(received)) from error
+    if not right:
+        shown = received[:SHOWN_BYTES]
+        raise Failed(WRONG_REPLY, "Wrong reply", f": {printable(shown)}", received=shown)
+    return received
+
+
+def remaining(until: float) -> float:
+    """Return the seconds until a moment of the monotonic clock. Raises TimeoutError."""
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("timed out")  # as the socket says it
+    return min(seconds, LONGEST_WAIT)
+
+
+def _failure(error: OSError, status: Status, progress: str = "") -> Failed:
+    """Name what the system said; the status is the one given, unless the peer closed."""
+    names = errno.errorcode
+    if isinstance(error, socket.gaierror):
+        names = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
+    cause = "ETIMEDOUT" if isinstance(error, TimeoutError) else names.get(error.errno or 0, "")
+    if cause in ("ECONNRESET", "EPIPE", "ECONNABORTED"):
+        status = CLOSED
+    return Failed(status, error.strerror or str(error), progress, cause)
