@@ -11,16 +11,10 @@ from contextlib import suppress
 
 import pytest
 
-from tests.hostile.support import OrdinaryClient, descriptors, resident_kib
-from tests.support import (
-    MESSAGE,
-    REPLY,
-    RunningServer,
-    receive,
-    reset,
-    running_server,
-    until,
-)
+from tests.load.ordinary import OrdinaryClient
+from tests.peers import MESSAGE, REPLY, receive, reset
+from tests.programs import Server, descriptors, resident_kib
+from tests.support import until
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
 
@@ -29,14 +23,14 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
 TOLERANCE_KIB = 256
 
 
-def new(server: RunningServer, _: random.Random) -> None:
+def new(server: Server, _: random.Random) -> None:
     """Make one exchange."""
     with server.connect() as sock:
         sock.sendall(MESSAGE)
         receive(sock, len(REPLY))
 
 
-def kept(server: RunningServer, chance: random.Random) -> None:
+def kept(server: Server, chance: random.Random) -> None:
     """Make some exchanges on one connection."""
     with server.connect() as sock:
         for _ in range(chance.randrange(100)):
@@ -44,14 +38,14 @@ def kept(server: RunningServer, chance: random.Random) -> None:
             receive(sock, len(REPLY))
 
 
-def reset_at_once(server: RunningServer, chance: random.Random) -> None:
+def reset_at_once(server: Server, chance: random.Random) -> None:
     """Send something or nothing, and reset before the reply is read."""
     sock = server.connect()
     sock.send(chance.randbytes(chance.randrange(3)))
     reset(sock)
 
 
-def half_closed(server: RunningServer, chance: random.Random) -> None:
+def half_closed(server: Server, chance: random.Random) -> None:
     """Send noise, and its end before the reply."""
     with server.connect() as sock:
         sock.send(chance.randbytes(chance.randrange(1, 50)))
@@ -60,14 +54,14 @@ def half_closed(server: RunningServer, chance: random.Random) -> None:
         receive(sock, len(REPLY))
 
 
-def silent(server: RunningServer, chance: random.Random) -> None:
+def silent(server: Server, chance: random.Random) -> None:
     """Connect until there is no room, without a word."""
     socks = [server.connect() for _ in range(chance.randrange(100))]
     for sock in socks:
         sock.close()
 
 
-def unread(server: RunningServer, chance: random.Random) -> None:
+def unread(server: Server, chance: random.Random) -> None:
     """Send more than the server will read, since nobody reads its replies."""
     with server.connect() as sock:
         sock.setblocking(False)
@@ -76,7 +70,7 @@ def unread(server: RunningServer, chance: random.Random) -> None:
                 sock.send(b"." * 65536)
 
 
-BEHAVIOURS: list[Callable[[RunningServer, random.Random], None]] = [
+BEHAVIOURS: list[Callable[[Server, random.Random], None]] = [
     new,
     kept,
     reset_at_once,
@@ -86,11 +80,11 @@ BEHAVIOURS: list[Callable[[RunningServer, random.Random], None]] = [
 ]
 
 
-def mix(server: RunningServer, seconds: float) -> None:
+def mix(server: Server, seconds: float) -> None:
     """Have a thread for each behaviour, until the time is over."""
     end = time.monotonic() + seconds
 
-    def repeat(behave: Callable[[RunningServer, random.Random], None]) -> None:
+    def repeat(behave: Callable[[Server, random.Random], None]) -> None:
         chance = random.Random(behave.__name__)
         while time.monotonic() < end:
             # Whoever is silent has to make room: here that may happen to each.
@@ -102,16 +96,18 @@ def mix(server: RunningServer, seconds: float) -> None:
             future.result()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
 def test_soak() -> None:
     """The server ends with the memory and the descriptors that it had at the first quarter."""
-    with running_server(MAX_CONNECTIONS="32") as server:
+    with Server(MAX_CONNECTIONS="32") as server:
+        server.wait_for("listening")
         own = descriptors(server)
         mix(server, SECONDS / 4)
-        until(lambda: descriptors(server) == own)
+        until(lambda: descriptors(server), is_right=own.__eq__, awaited="no connection left")
         before = resident_kib(server)
         mix(server, SECONDS * 3 / 4)
-        until(lambda: descriptors(server) == own)
+        until(lambda: descriptors(server), is_right=own.__eq__, awaited="no connection left")
 
         assert resident_kib(server) - before < TOLERANCE_KIB
         OrdinaryClient(server).exchange()

@@ -1,0 +1,1 @@
+"""The programs as processes on loopback: no Docker, no root, no second that is not needed."""

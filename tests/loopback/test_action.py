@@ -1,0 +1,117 @@
+"""action.yml: its steps as a runner runs them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from app import __version__
+from app.config import ClientConfig, Environment
+from tests.peers import Address, listening, refused
+from tests.programs import Server
+from tests.support import ROOT
+
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+(STEP,) = ACTION["runs"]["steps"]
+# Inputs that are not called as their variables are.
+INPUTS = {"SERVER_HOST": "host", "SERVER_PORT": "port"}
+
+
+class Done(NamedTuple):
+    """What the action leaves behind: its exit code, and its output from JSON."""
+
+    exit_code: int
+    result: dict[str, Any]
+
+
+def run(folder: Path, address: Address, **given: str) -> Done:
+    """Run the action in an empty folder with these inputs, its defaults for the others."""
+    inputs = {name: entry.get("default", "") for name, entry in ACTION["inputs"].items()}
+    inputs |= given | {"host": address[0], "port": str(address[1])}
+
+    def evaluate(text: str) -> str:
+        return re.sub(r"\$\{\{ inputs\.([a-z-]+) \}\}", lambda found: inputs[found[1]], text)
+
+    script, output = folder / "script.sh", folder / "output"
+    script.write_text(evaluate(STEP["run"]))
+    python = folder / "python3"
+    python.symlink_to(sys.executable)
+    env = {name: evaluate(text) for name, text in STEP["env"].items()}
+    env |= {"GITHUB_ACTION_PATH": str(ROOT), "GITHUB_OUTPUT": str(output)}
+    env |= {"PATH": f"{folder}:{os.defpath}"}
+    # What `shell: bash` stands for.
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
+    done = subprocess.run(bash, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    (line,) = output.read_text(encoding="utf-8").splitlines()
+    name, _, text = line.partition("=")
+    assert ACTION["outputs"][name]["value"] == f"${{{{ steps.{STEP['id']}.outputs.{name} }}}}"
+    assert done.stdout == f"{text}\n"
+    return Done(done.returncode, json.loads(text))
+
+
+def test_an_input_that_is_not_given_leaves_the_default() -> None:
+    """Each variable of the client's but OUTPUT is an input, with the program's own default."""
+    env = Environment({})
+    ClientConfig(env)
+    expected = {
+        INPUTS.get(name, name.lower().replace("_", "-")): None if name in INPUTS else default
+        for name, (default, *_) in env.asked.items()
+        if name != "OUTPUT"
+    }
+
+    assert {name: entry.get("default") for name, entry in ACTION["inputs"].items()} == expected
+    assert STEP["env"].keys() == env.asked.keys()
+
+
+def test_the_right_reply(tmp_path: Path) -> None:
+    """With no inputs but host and port it talks to the server, and its output says so."""
+    with Server() as server:
+        done = run(tmp_path, server.address)
+
+    assert (done.exit_code, done.result["status"]) == (0, "ok")
+
+
+def test_the_step_that_the_reference_shows(tmp_path: Path) -> None:
+    """It names the version that this is, and waits for a service that answers as Redis does."""
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yml\n(- uses.*?)^```$", text, re.M | re.S)
+    (step,) = yaml.safe_load(block)
+    replies = {b"PING\r\n": b"+PONG\r\n"}
+    with listening(lambda sock: sock.sendall(replies[sock.recv(1024)])) as address:
+        given = {name: str(value) for name, value in step["with"].items()}
+        assert given.keys() <= ACTION["inputs"].keys()
+        done = run(tmp_path, address, **given)
+
+    assert done.exit_code == 0
+    assert step["uses"].endswith(f"@v{__version__}")
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    """The step ends with the client's exit code, and there is an output all the same."""
+    with refused() as address:
+        done = run(tmp_path, address, deadline="0.1")
+
+    assert (done.exit_code, done.result["cause"]) == (69, "ECONNREFUSED")
+
+
+def test_an_input_is_never_read_as_shell(tmp_path: Path) -> None:
+    """Quotes, commands, variables and line ends reach the service as they are, and run nothing."""
+    a, b, c = (tmp_path / name for name in "abc")
+    hostile = f"'\"; touch {a}; $(touch {b}) `touch {c}` ${{HOME}}\nresult=d\n{{\n"
+    with listening(lambda sock: sock.sendall(sock.recv(1024))) as address:
+        done = run(tmp_path, address, message=hostile, reply=hostile, **{"reply-match": "exact"})
+        assert (done.exit_code, done.result["reply"]) == (0, hostile)
+        assert {path.name for path in tmp_path.iterdir()} == {"script.sh", "output", "python3"}
+
+
+def test_an_empty_message_waits_for_a_greeting(tmp_path: Path) -> None:
+    """An input that is given and empty is not one that is not given."""
+    with listening(lambda sock: sock.sendall(b"220 mail")) as address:
+        done = run(tmp_path, address, message="", reply="220 ", **{"reply-match": "prefix"})
+
+    assert done.exit_code == 0

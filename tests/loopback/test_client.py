@@ -1,0 +1,593 @@
+"""The client against peers of every kind."""
+
+import queue
+import re
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from app import client as program
+from app.protocol import printable
+from tests.loopback.name_server import silent_name_server
+from tests.peers import (
+    MESSAGE,
+    REPLY,
+    Address,
+    Peer,
+    deaf,
+    exchange,
+    listening,
+    own_address,
+    receive,
+    receive_all,
+    refused,
+    refusing,
+    reset,
+)
+from tests.programs import Program, Server, client, redirected, run_client
+from tests.support import PATIENCE, linux_only, until
+
+KEYS = [
+    *("status", "exit_code", "reply", "error", "cause", "attempts", "waited_s", "connect_ms"),
+    *("reply_ms", "rtt_ms", "mss", "resent", "local", "peer"),
+]
+OVERSHOOT = 0.2  # seconds beyond DEADLINE
+
+
+# Peers
+
+
+def hears(sock: socket.socket) -> None:
+    """Take the message, so that nothing unread makes what follows, its end, a reset."""
+    assert receive(sock, len(MESSAGE)) == MESSAGE
+
+
+def resets(sock: socket.socket) -> None:
+    """End with a reset, once there is a connection."""
+    hears(sock)
+    reset(sock)
+
+
+def says(*parts: bytes, then: Peer = receive_all, pause: float = 0.02) -> Peer:
+    """Return a peer that answers in so many segments, a moment apart."""
+
+    def peer(sock: socket.socket) -> None:
+        hears(sock)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number, part in enumerate(parts):
+            time.sleep(pause if number else 0)  # it is slow: that is what it is here for
+            sock.sendall(part)
+        then(sock)
+
+    return peer
+
+
+def without_end(data: bytes) -> Peer:
+    """Return a peer that sends the data again and again, as fast as it is taken."""
+
+    def peer(sock: socket.socket) -> None:
+        while True:
+            sock.sendall(data)
+
+    return peer
+
+
+def in_turn(*peers: Peer) -> Peer:
+    """Return a peer that is one after the other, a connection each, and stays the last."""
+    left = list(peers)
+
+    def peer(sock: socket.socket) -> None:
+        (left.pop(0) if len(left) > 1 else left[0])(sock)
+
+    return peer
+
+
+@contextmanager
+def accepts_nobody() -> Iterator[Address]:
+    """Yield an address whose connections nobody accepts: the kernel makes them, and no more."""
+    with refusing() as sock:
+        sock.listen()
+        yield sock.getsockname()
+
+
+# The table of exit codes
+
+
+class Case(NamedTuple):
+    """How the client must end with these peers, one after the other, or at an address."""
+
+    exit_code: int
+    status: str
+    peers: tuple[Peer, ...] | Callable[[], AbstractContextManager[Address]]
+    env: dict[str, str]
+    reply: str | None = None
+
+    def address(self) -> AbstractContextManager[Address]:
+        """Have them listen."""
+        return listening(in_turn(*self.peers)) if isinstance(self.peers, tuple) else self.peers()
+
+
+# Several attempts end in time; any number; the one that there is lasts to the deadline.
+IMPATIENT = {
+    "DEADLINE": "0.3",
+    "RETRY_DELAY": "0.05",
+    "CONNECT_TIMEOUT": "0.1",
+    "REPLY_TIMEOUT": "0.1",
+}
+SHORT = {"DEADLINE": "0.2", "RETRY_DELAY": "0.1"}
+PATIENT = {"DEADLINE": "0.2", "RETRY_DELAY": "0.1"}
+RETRY = {"WRONG_REPLY": "retry"}
+PREFIX = {"REPLY_MATCH": "prefix"}
+END = socket.socket.close
+HALF = REPLY[:9]
+BYTES = [bytes([byte]) for byte in REPLY]
+OK = REPLY.decode()
+KO = "SERVER KO - STATUS 500"
+MORE = f"{OK}, and more\r\n"
+LOADING = "-LOADING\r\n"
+LONG = "R" * 65536
+GARBAGE = without_end(b"\xff" * 65536)
+RS = without_end(LONG.encode())
+CASES = {
+    "ok": Case(0, "ok", (says(REPLY),), {}, OK),
+    "split": Case(0, "ok", (says(HALF, REPLY[9:]),), {}, OK),
+    "bytewise": Case(0, "ok", (says(*BYTES, pause=0.005),), {}, OK),
+    "late": Case(0, "ok", (hears, hears, says(REPLY)), {}, OK),
+    "prefix": Case(0, "ok", (says(MORE.encode()),), PREFIX, MORE),
+    "prefix of an endless reply": Case(0, "ok", (RS,), PREFIX | {"REPLY": LONG}, LONG),
+    "retried": Case(0, "ok", (says(LOADING.encode()), says(REPLY)), RETRY, OK),
+    "refused": Case(69, "unavailable", refused, SHORT),
+    "deaf": Case(69, "unavailable", deaf, IMPATIENT),
+    "deaf beyond the deadline": Case(69, "unavailable", deaf, PATIENT),
+    "unresolved": Case(68, "unresolved", refused, SHORT | {"SERVER_HOST": "name.invalid"}),
+    "closing": Case(74, "closed", (hears,), SHORT),
+    "closing half-way": Case(74, "closed", (says(HALF, then=END),), SHORT),
+    "resetting": Case(74, "closed", (resets,), SHORT),
+    "resetting half-way": Case(74, "closed", (says(HALF, then=reset),), SHORT),
+    "cut short": Case(74, "closed", (hears, receive_all), SHORT),
+    "silent": Case(75, "no-reply", (receive_all,), IMPATIENT),
+    "silent beyond the deadline": Case(75, "no-reply", (receive_all,), PATIENT),
+    "silent half-way": Case(75, "no-reply", (says(HALF),), IMPATIENT),
+    "all but the end": Case(75, "no-reply", (says(REPLY[:-1]),), PATIENT),
+    "slow": Case(75, "no-reply", (says(*BYTES),), IMPATIENT),
+    "slow beyond the deadline": Case(75, "no-reply", (says(*BYTES),), PATIENT),
+    "without a greeting": Case(75, "no-reply", (receive_all,), IMPATIENT | {"MESSAGE": ""}),
+    "accepting nobody": Case(75, "no-reply", accepts_nobody, IMPATIENT),
+    "wrong": Case(76, "wrong-reply", (says(KO.encode()),), {}, KO),
+    "wrong from the first byte": Case(76, "wrong-reply", (says(b"\n"),), {}, "\n"),
+    "longer": Case(76, "wrong-reply", (says(REPLY + b"!"),), {}, OK + "!"),
+    "endless": Case(76, "wrong-reply", (RS,), {"REPLY": LONG[:999]}, LONG[:200]),
+    "wrong prefix": Case(76, "wrong-reply", (says(KO.encode()),), PREFIX, KO),
+    "garbage": Case(76, "wrong-reply", (GARBAGE,), {}, r"\xff" * 200),
+    "garbage for ever": Case(76, "wrong-reply", (GARBAGE,), SHORT | RETRY, r"\xff" * 200),
+    "wrong for ever": Case(76, "wrong-reply", (says(LOADING.encode()),), SHORT | RETRY, LOADING),
+}
+# Address space: an idle interpreter maps some 30 MiB, and who sends without end sends more.
+FRUGAL = ("prlimit", f"--as={100 * 2**20}") if sys.platform == "linux" else ()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_how_it_ends(name: str) -> None:
+    """Each end has its exit code, its word, its output in both forms, and comes in time."""
+    case = CASES[name]
+    frugal = FRUGAL if isinstance(case.peers, tuple) else ()  # a look-up's thread maps more
+    with (
+        case.address() as one,
+        case.address() as other,
+        client(one, OUTPUT="text", **case.env) as text,
+        client(other, OUTPUT="json", prefix=frugal, **case.env) as json_,
+    ):
+        check_text(case, *text.outcome()[:3])
+        outcome = json_.outcome()
+    assert (outcome.exit_code, outcome.stdout.count("\n")) == (case.exit_code, 1)
+    check_json(case, outcome.json)
+    check_time(case, outcome.json["waited_s"], outcome.json["attempts"])
+
+
+def check_text(case: Case, exit_code: int, stdout: str, stderr: str) -> None:
+    """Check that stdout has the reply and nothing else, nothing on failure; and the log."""
+    assert exit_code == case.exit_code
+    if exit_code:
+        assert stdout == ""
+    elif case.reply != LONG:  # of which there may be more
+        assert stdout == printable((case.reply or "").encode()) + "\n"
+    lines = stderr.splitlines()
+    assert all(re.match(r"\S+Z (INFO|ERROR) \w", line) for line in lines)
+    assert (" ERROR " in lines[-1]) is (exit_code != 0)
+
+
+def check_json(case: Case, result: dict[str, Any]) -> None:
+    """Check the object: every key in its order, the word, the reply, what was measured."""
+    assert list(result) == KEYS
+    assert (result["exit_code"], result["status"]) == (case.exit_code, case.status)
+    if case.reply == LONG:
+        assert result["reply"].startswith(LONG)
+    else:
+        assert result["reply"] == case.reply
+    assert (result["error"] is None) is (case.exit_code == 0)
+    connected = case.status not in ("unavailable", "unresolved")
+    assert (result["connect_ms"] is not None) is connected
+    assert (result["reply_ms"] is not None) is (case.exit_code == 0)
+    for end in (result["local"], result["peer"]):
+        assert bool(re.fullmatch(r"127(\.\d+){3}:\d+", str(end))) is connected
+        assert connected or end is None
+
+
+def check_time(case: Case, waited: float, attempts: int) -> None:
+    """Check that the wait is over at DEADLINE, not before no attempt fits, and what fits in."""
+    if "DEADLINE" in case.env:
+        deadline = float(case.env["DEADLINE"])
+        assert deadline - float(case.env["RETRY_DELAY"]) <= waited < deadline + OVERSHOOT
+    if "CONNECT_TIMEOUT" in case.env:
+        assert attempts > 1
+    elif case.env is PATIENT:
+        assert attempts == 1
+    elif isinstance(case.peers, tuple) and "DEADLINE" not in case.env:
+        assert attempts == len(case.peers)
+
+
+@linux_only
+def test_where_the_time_goes() -> None:
+    """connect_ms has the look-up and the connection, reply_ms the rest, both in milliseconds."""
+    slow_look_up = """
+import socket, time
+look_up = socket.getaddrinfo
+socket.getaddrinfo = lambda *args: (time.sleep(0.2), look_up(*args))[1]
+"""
+    with Server(HOST="127.0.0.1") as server:
+        env = {"SERVER_HOST": "localhost", "OUTPUT": "json"}
+        with client(server.address, before=slow_look_up, **env) as looking:
+            result = looking.outcome().json
+    assert result["connect_ms"] >= 200
+    assert result["connect_ms"] + result["reply_ms"] <= result["waited_s"] * 1000 + 1
+
+    with listening(says(HALF, REPLY[9:], pause=0.2)) as address:
+        result = run_client(address, OUTPUT="json").json
+    assert result["reply_ms"] >= 200
+    assert result["connect_ms"] + result["reply_ms"] <= result["waited_s"] * 1000 + 1
+
+
+# Names
+
+
+def test_a_name_leads_to_the_server() -> None:
+    """A host name is as good as its address."""
+    with Server(HOST="127.0.0.1") as server:
+        result = run_client(server.address, SERVER_HOST="localhost", OUTPUT="json").json
+
+        assert (result["status"], result["peer"]) == ("ok", "{}:{}".format(*server.address))
+
+
+def test_a_silent_name_server_does_not_hold_up_the_deadline(tmp_path: Path) -> None:
+    """The deadline passes on time, with the phase that it found, and the process ends."""
+    with silent_name_server(tmp_path, DEADLINE="0.4") as waiting:
+        outcome = waiting.outcome()
+
+    assert (outcome.exit_code, outcome.json["status"]) == (68, "unresolved")
+    assert 0.4 <= outcome.json["waited_s"] < 0.4 + OVERSHOOT
+    # The rest is the start of the interpreter and of the network.
+    assert outcome.seconds < 0.4 + 1.5
+
+
+# What is measured
+
+
+def test_what_an_attempt_measured_is_its_own() -> None:
+    """After a connection that was closed and one that was refused, nothing of the first is left."""
+    with socket.create_server((own_address(), 0)) as listener:
+        env = {"OUTPUT": "json", "DEADLINE": "0.5", "RETRY_DELAY": "0.1"}
+        with client(listener.getsockname(), **env) as waiting:
+            with listener.accept()[0]:
+                listener.close()
+            result = waiting.outcome().json
+
+    assert (result["status"], result["cause"]) == ("unavailable", "ECONNREFUSED")
+    measured = ("connect_ms", "reply_ms", "rtt_ms", "mss", "local", "peer")
+    assert [result[key] for key in measured] == [None] * len(measured)
+
+
+@linux_only
+def test_the_kernel_tells_of_the_connection() -> None:
+    """A round trip, a segment's size and segments sent again come with the reply."""
+    with Server() as server:
+        outcome = run_client(server.address, OUTPUT="json")
+
+    result = outcome.json
+    assert 0 < result["rtt_ms"] < result["connect_ms"] + result["reply_ms"]
+    assert 500 < result["mss"] <= 65483  # what fits into a packet of loopback
+    assert result["resent"] == 0
+    assert re.search(r"\(attempt 1, 0\.\d s, round trip \d+\.\d\d ms\)$", outcome.stderr)
+
+
+# The wait
+
+
+def test_no_sleep_is_begun_that_ends_too_late() -> None:
+    """The client gives up at once when the deadline leaves no time for a further attempt."""
+    with refused() as address:
+        result = run_client(address, OUTPUT="json", DEADLINE="0.5", RETRY_DELAY="0.3").json
+
+    assert result["attempts"] == 2
+    assert 0.3 <= result["waited_s"] < 0.3 + OVERSHOOT
+
+
+def test_deadline_0_waits_for_ever() -> None:
+    """Without a deadline a client is there when the server comes."""
+    with (
+        refusing() as sock,
+        client(sock.getsockname(), DEADLINE="0", RETRY_DELAY="0.01") as waiting,
+    ):
+        waiting.wait_for("waiting for")
+        sock.listen()
+        with sock.accept()[0] as connection:
+            says(REPLY)(connection)
+
+        assert waiting.outcome().exit_code == 0
+
+
+def test_a_wait_is_told_at_its_start_and_when_its_cause_changes() -> None:
+    """One line names target, cause, attempt and time, again only for another cause."""
+    half = says(HALF, then=END)  # how much has come is no other cause
+    loading = (says(b"-LOADING 1%"), says(b"-LOADING 2%"))  # nor is what it says
+    peer = in_turn(hears, half, *loading, says(REPLY))
+    with listening(peer) as address:
+        outcome = run_client(address, WRONG_REPLY="retry")
+
+    target = re.escape("{}:{}".format(*address))
+    lines = [
+        rf"INFO waiting for {target}: .*[Cc]losed.* \(attempt 1, \d+\.\d s\)",
+        rf"INFO waiting for {target}: .*-LOADING.* \(attempt 3, \d+\.\d s\)",
+        rf"INFO .*{target}.*attempt 5.*",
+    ]
+    logged = outcome.stderr.splitlines()
+    assert len(logged) == len(lines)
+    for line, pattern in zip(logged, lines, strict=True):
+        assert re.fullmatch(rf"\S+Z {pattern}", line)
+
+
+def test_a_level_above_info_is_silent_until_the_failure() -> None:
+    """With LOG_LEVEL=ERROR nothing is said of the wait, only of its end."""
+    with refused() as address:
+        _, _, stderr, _ = run_client(address, LOG_LEVEL="error", DEADLINE="0.1")
+
+    assert re.fullmatch(r"\S+Z ERROR .+\n", stderr)
+
+
+def test_a_long_attempt_is_told_of() -> None:
+    """Within one long attempt too, lines say again and again, and every 10 s, that it waits."""
+    assert program.REPORT_INTERVAL < 10
+    often = "program.REPORT_INTERVAL = 0.1"
+    with (
+        listening(receive_all) as address,
+        client(address, before=often, REPLY_TIMEOUT="60", DEADLINE="60") as waiting,
+    ):
+        told = waiting.wait_for(r"INFO waiting for .* \(attempt 1, (\d+\.\d) s\)", count=3)
+        waiting.process.kill()
+
+    assert float(told[1]) >= 0.2
+
+
+@linux_only
+def test_a_client_without_a_descriptor_waits_for_one() -> None:
+    """Where the process may open no more, that is one more thing that can pass."""
+    with refusing() as sock, client(sock.getsockname(), DEADLINE="0") as waiting:
+        waiting.wait_for("waiting for .* refused")
+        pid, kind = waiting.process.pid, resource.RLIMIT_NOFILE
+        limits = resource.prlimit(pid, kind, (3, resource.getrlimit(kind)[1]))
+        waiting.wait_for("waiting for .* open files")
+        resource.prlimit(pid, kind, limits)
+        sock.listen()
+        with sock.accept()[0] as connection:
+            says(REPLY)(connection)
+
+        assert waiting.outcome().exit_code == 0
+
+
+def test_the_longest_durations_are_no_more_than_long() -> None:
+    """With every duration at its greatest there is an exchange, and a stop that waits."""
+    greatest = "10000000"
+    times = dict.fromkeys(("RETRY_DELAY", "CONNECT_TIMEOUT", "REPLY_TIMEOUT", "DEADLINE"), greatest)
+    with Server(IDLE_TIMEOUT=greatest, DRAIN_TIMEOUT=greatest) as server:
+        assert run_client(server.address, **times).exit_code == 0
+        with server.connect() as sock:
+            exchange(sock)
+            server.signal(signal.SIGTERM)
+            assert receive_all(sock) == b""
+
+
+def test_a_long_duration_does_not_wrap_around() -> None:
+    """What poll(2) would count as 4 ms, modulo 2 to the power of 32, is 49 days."""
+    with listening(says(HALF, REPLY[9:])) as address:
+        assert run_client(address, REPLY_TIMEOUT="4294967.3", DEADLINE="0").exit_code == 0
+
+
+# What is sent, and what is shown
+
+
+@pytest.mark.parametrize(
+    ("message", "sent"),
+    [
+        pytest.param("Testando conexão", MESSAGE, id="UTF-8"),
+        pytest.param(r"PING\r\n", b"PING\r\n", id="line end"),
+        pytest.param(r"\0\xff", b"\0\xff", id="any bytes"),
+        pytest.param("", b"", id="nothing"),
+    ],
+)
+def test_the_message_is_sent_as_it_is_meant(message: str, sent: bytes) -> None:
+    """The server gets the bytes of MESSAGE and no other; nothing if it is empty."""
+    heard = []
+
+    def peer(sock: socket.socket) -> None:
+        if sent:
+            heard.append(receive(sock, len(sent)))
+        sock.sendall(REPLY)
+        heard.append(receive_all(sock))
+
+    with listening(peer) as address:
+        assert run_client(address, MESSAGE=message).exit_code == 0
+
+    assert b"".join(heard) == sent
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_reply_does_nothing_to_a_terminal(output: str) -> None:
+    """Controls and invalid UTF-8 in the right reply are escaped, and stay one line."""
+    reply = b"a\n\x1b[2J\xff\xe2\x80\xae"
+    with listening(says(reply)) as address:
+        outcome = run_client(address, OUTPUT=output, REPLY=r"a\n\x1b[2J\xff\xe2\x80\xae")
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout.removesuffix("\n").isprintable()
+    if output == "text":
+        assert outcome.stdout == "a\\n\\x1b[2J\\xff\\u202e\n"
+    else:
+        assert outcome.json["reply"] == "a\n\x1b[2J\\xff\u202e"
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_wrong_reply_forges_no_line(output: str) -> None:
+    """What is not the reply is escaped in the log and in the result."""
+    forged = "\n2026-01-01T00:00:00.000Z INFO right reply\x1b[2J\u2028\u202e".encode() + b"\xff"
+    with listening(says(forged)) as address:
+        exit_code, stdout, stderr, _ = run_client(address, OUTPUT=output)
+
+    assert exit_code == 76
+    assert stdout.count("\n") == (output == "json")
+    assert stderr.count("\n") == 1
+    assert (stdout.removesuffix("\n") + stderr.removesuffix("\n")).isprintable()
+
+
+# Signals
+
+
+@pytest.fixture(params=[(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+def interrupt(request: pytest.FixtureRequest) -> Callable[[Program], None]:
+    """Return what sends a signal, and sees the client end at once, with the one object in JSON."""
+    number, exit_code = request.param
+
+    def check(waiting: Program) -> None:
+        sent = time.monotonic()
+        waiting.signal(number)
+        outcome = waiting.outcome()
+
+        # Whatever could hold it up would take far longer.
+        assert time.monotonic() - sent < 1
+        result = outcome.json
+        assert list(result) == KEYS
+        assert (outcome.exit_code, result["exit_code"]) == (exit_code, exit_code)
+        assert (result["status"], result["reply"]) == ("interrupted", None)
+        assert result["error"]
+        assert "Traceback" not in outcome.stderr
+
+    return check
+
+
+FOR_EVER = {"OUTPUT": "json", "DEADLINE": "0", "RETRY_DELAY": "60"}
+Interrupt = Callable[[Program], None]
+
+
+def test_a_signal_leaves_no_text() -> None:
+    """As text an interrupted wait has no result."""
+    with refused() as address, client(address, DEADLINE="0") as waiting:
+        waiting.wait_for("waiting for")
+        waiting.signal(signal.SIGTERM)
+
+        assert waiting.outcome()[:2] == (143, "")
+
+
+def test_a_signal_ends_sleeping_at_once(interrupt: Interrupt) -> None:
+    """The time until the next attempt does not hold up a signal."""
+    with refused() as address, client(address, **FOR_EVER) as waiting:
+        waiting.wait_for("waiting for")
+        interrupt(waiting)
+
+
+def connecting(address: Address) -> int:
+    """Return how many sockets wait for an answer from this address."""
+    packed = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
+    remote = rf" {packed:08X}:{address[1]:04X} 02 "
+    return len(re.findall(remote, Path("/proc/net/tcp").read_text()))
+
+
+@linux_only
+def test_a_signal_ends_connecting_at_once(interrupt: Interrupt) -> None:
+    """A connection that does not come about does not hold up a signal."""
+    with deaf() as address:
+        others = connecting(address)
+        with client(address, CONNECT_TIMEOUT="60", **FOR_EVER) as waiting:
+            until(lambda: connecting(address) > others, awaited="a SYN without answer")
+            interrupt(waiting)
+
+
+def test_a_signal_ends_reading_at_once(interrupt: Interrupt) -> None:
+    """A reply that does not come does not hold up a signal."""
+    heard = threading.Event()
+
+    def peer(sock: socket.socket) -> None:
+        hears(sock)
+        heard.set()
+        receive_all(sock)
+
+    with listening(peer) as address, client(address, REPLY_TIMEOUT="60", **FOR_EVER) as waiting:
+        assert heard.wait(PATIENCE)
+        interrupt(waiting)
+
+
+def test_a_signal_ends_a_look_up_at_once(interrupt: Interrupt, tmp_path: Path) -> None:
+    """A name server that does not answer does not hold up a signal."""
+    with silent_name_server(tmp_path, CONNECT_TIMEOUT="60", DEADLINE="0") as waiting:
+        waiting.wait_for("asked")
+        interrupt(waiting)
+
+
+def blocked(waiting: Program) -> int:
+    """Return the mask of the signals that a process holds back."""
+    status = Path(f"/proc/{waiting.process.pid}/status").read_text()
+    return int(re.findall(r"SigBlk:\t(\w+)", status)[0], 16)
+
+
+# Where the result goes
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize(
+    "redirection", [">&-", pytest.param(">/dev/full", marks=linux_only)], ids=["closed", "full"]
+)
+def test_a_stdout_that_takes_nothing_is_told_of(
+    server: Server, redirection: str, output: str
+) -> None:
+    """Where the result cannot be written, a line of the log says so."""
+    prefix = redirected(redirection)
+    exit_code, stdout, stderr, _ = run_client(server.address, prefix=prefix, OUTPUT=output)
+
+    assert (exit_code, stdout) == (0, "")
+    assert "Traceback" not in stderr
+    assert " ERROR cannot write the result: " in stderr.splitlines()[-1]
+
+
+def test_a_closed_stdout_leads_to_no_one_else() -> None:
+    """The number of a stdout closed from the start is the connection's, and nothing goes there."""
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def peer(sock: socket.socket) -> None:
+        hears(sock)
+        heard.put(b"the message")
+        heard.put(receive_all(sock))
+
+    with listening(peer) as address:
+        prefix = redirected(">&-")
+        with client(address, prefix=prefix, REPLY_TIMEOUT="60", **FOR_EVER) as waiting:
+            heard.get(timeout=PATIENCE)
+            waiting.signal(signal.SIGTERM)
+
+            assert waiting.outcome().exit_code == 143
+        assert heard.get(timeout=PATIENCE) == b""

@@ -1,0 +1,196 @@
+"""What holds the programs up: pipes that nobody reads, and signals that come meanwhile."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.loopback.name_server import silent_name_server
+from tests.peers import MESSAGE, REPLY, listening, own_address, receive, refused
+from tests.programs import Program, client, client_environment, full_pipe
+from tests.support import PATIENCE, linux_only, until
+
+pytestmark = linux_only
+
+OFTEN = "program.REPORT_INTERVAL = 0.0005"
+
+
+def wait_until_held_up(program: Program) -> None:
+    """Wait until the kernel has a program sleep in a write to a pipe."""
+    wchan = Path(f"/proc/{program.process.pid}/wchan")
+    until(wchan.read_text, is_right=lambda where: "pipe_w" in where, awaited="a write that waits")
+
+
+def interruptions(program: Program) -> int:
+    """Count how often the kernel has woken a program."""
+    status = Path(f"/proc/{program.process.pid}/status").read_text()
+    return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[0])
+
+
+@contextmanager
+def held_up(
+    stream: str, module: str, env: dict[str, str], *arguments: str, before: str = ""
+) -> Iterator[tuple[Program, IO[bytes], int]]:
+    """Run a program whose stdout or stderr is a full pipe until that holds it up.
+
+    Comes with the other end of the pipe, and how many bytes are in it that are not the program's.
+    """
+    with full_pipe() as (pipe, end, full):
+        stdout, stderr = (end if name == stream else None for name in ("stdout", "stderr"))
+        with Program(
+            module, env, *arguments, before=before, stdout=stdout, stderr=stderr
+        ) as program:
+            os.close(end)
+            wait_until_held_up(program)
+            yield program, pipe, full
+
+
+def answer(sock: socket.socket) -> None:
+    """Send the right reply, once."""
+    receive(sock, len(MESSAGE))
+    sock.sendall(REPLY)
+
+
+@pytest.mark.parametrize(
+    ("env", "arguments"),
+    [({"PORT": "0"}, ()), ({"PORT": "http"}, ()), ({}, ("--verbose",))],
+    ids=["listening", "bad value", "usage"],
+)
+def test_the_third_signal_ends_a_server_that_its_log_holds_up(
+    env: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    """From its very first line on, no log that nobody reads takes SIGKILL to end."""
+    with held_up("stderr", "server", {"HOST": own_address()} | env, *arguments) as (server, *_):
+        give_up = time.monotonic() + PATIENCE
+        while server.process.poll() is None and time.monotonic() < give_up:
+            server.signal(signal.SIGTERM)
+
+        assert server.process.returncode == 0
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_signal_ends_a_client_whose_reply_nobody_takes(output: str) -> None:
+    """A stdout that is full does not hold up a signal, and the exit code is the decided one."""
+    with (
+        listening(answer) as address,
+        held_up("stdout", "client", client_environment(address, OUTPUT=output)) as (program, *_),
+    ):
+        program.signal(signal.SIGTERM)
+
+        assert program.outcome().exit_code == 0
+
+
+def test_a_later_signal_ends_a_client_whose_interruption_nobody_takes() -> None:
+    """The first signal decides; where its result cannot be written, the second one ends it."""
+    env = {"OUTPUT": "json", "DEADLINE": "0"}
+    with (
+        refused() as address,
+        full_pipe() as (_, stdout, _),
+        Program("client", client_environment(address, **env), stdout=stdout) as program,
+    ):
+        os.close(stdout)
+        program.wait_for("waiting for")
+        program.signal(signal.SIGTERM)
+        wait_until_held_up(program)
+        program.signal(signal.SIGINT)
+
+        assert program.outcome().exit_code == 143
+
+
+def test_a_result_that_is_taken_late_is_one() -> None:
+    """Whoever reads stdout after a signal finds one result, whole."""
+    env = {"OUTPUT": "json", "DEADLINE": "0"}
+    with (
+        refused() as address,
+        full_pipe() as (pipe, stdout, full),
+        Program("client", client_environment(address, **env), stdout=stdout) as program,
+    ):
+        os.close(stdout)
+        program.wait_for("waiting for")
+        program.signal(signal.SIGTERM)
+        wait_until_held_up(program)
+
+        assert json.loads(pipe.read()[full:])["exit_code"] == 143
+        assert program.outcome().exit_code == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_without_end_leave_one_result(number: int) -> None:
+    """Signals that come for as long as the client lives neither repeat nor cut its result."""
+    with refused() as address, client(address, OUTPUT="json", DEADLINE="0") as program:
+        program.wait_for("waiting for")
+        give_up = time.monotonic() + PATIENCE
+        while program.process.poll() is None and time.monotonic() < give_up:
+            program.signal(number)
+        outcome = program.outcome()
+
+        assert outcome.exit_code == 128 + number == outcome.json["exit_code"]
+        assert "Traceback" not in outcome.stderr
+
+
+def test_a_look_up_that_hangs_takes_no_signal(tmp_path: Path) -> None:
+    """Beside a silent name server and a stdout that nobody reads there is one result too."""
+    with full_pipe() as (pipe, stdout, full):
+        with silent_name_server(tmp_path, DEADLINE="0", stdout=stdout) as program:
+            os.close(stdout)
+            program.wait_for("asked")
+            program.signal(signal.SIGTERM)
+            wait_until_held_up(program)
+            program.signal(signal.SIGTERM)
+            program.process.wait(PATIENCE)
+
+        assert pipe.read()[full:].count(b"\n") <= 1
+
+
+def test_reports_do_not_nest() -> None:
+    """A log that nobody reads holds one report up, however often the timer interrupts it."""
+    with (
+        refused() as address,
+        held_up("stderr", "client", client_environment(address, DEADLINE="0"), before=OFTEN) as (
+            program,
+            *_,
+        ),
+    ):
+        before = interruptions(program)
+        until(lambda: interruptions(program) > before + 1500, awaited="1500 reports")
+        program.signal(signal.SIGTERM)
+
+        assert program.outcome().exit_code == 143
+
+
+def test_nobody_waits_after_the_verdict() -> None:
+    """The last line of the log is the verdict, and the timer ends with it."""
+    with refused() as address, client(address, before=OFTEN, DEADLINE="0.2") as program:
+        outcome = program.outcome()
+
+    assert outcome.exit_code == 69
+    assert " ERROR no right reply: " in outcome.stderr.splitlines()[-1]
+
+
+def test_the_timer_does_not_outlive_the_interpreter(tmp_path: Path) -> None:
+    """Beside a look-up that hangs, the alarm that comes at the very end ends nothing."""
+    with silent_name_server(tmp_path, before=OFTEN, DEADLINE="0.2") as program:
+        assert program.outcome().exit_code == 68
+
+
+@pytest.mark.parametrize(("module", "exit_code"), [("server", 0), ("client", 143)])
+def test_an_inherited_mask_does_not_count(module: str, exit_code: int) -> None:
+    """Whoever starts a program with its signals blocked can still end it."""
+    block = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15])"
+    prefix = (sys.executable, "-c", f"{block}; os.execv(sys.argv[1], sys.argv[1:])")
+    with refused() as (host, port):
+        env = client_environment((host, port), DEADLINE="0") | {"HOST": host, "PORT": "0"}
+        with Program(module, env, prefix=prefix) as program:
+            program.wait_for("listening|waiting for")
+            program.signal(signal.SIGTERM)
+
+            assert program.outcome().exit_code == exit_code

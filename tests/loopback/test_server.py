@@ -1,0 +1,695 @@
+"""The server, and what its clients see of it."""
+
+import os
+import re
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from app import server as program
+from app.config import Environment, ServerConfig
+from app.server import Server as OwnServer
+from tests.peers import (
+    HEALTH_ADDRESS,
+    MESSAGE,
+    REPLY,
+    connect,
+    exchange,
+    fill,
+    name,
+    own_address,
+    receive,
+    receive_all,
+    reset,
+)
+from tests.programs import Server, cpu_seconds, full_pipe, run_client
+from tests.support import PATIENCE, ROOT, linux_only, until
+
+LARGE_REPLY = b"R" * 65536
+LARGE = {"REPLY": LARGE_REPLY.decode()}
+
+
+def cpu_of_a_moment(server: Server) -> float:
+    """Return the seconds of CPU that the server takes in 0.2 s; if it spins, far more than 0.05."""
+    used = cpu_seconds(server)
+    time.sleep(0.2)  # that is what is measured
+    return cpu_seconds(server) - used
+
+
+def stopped(server: Server) -> str:
+    """Stop the server, and return what it counted."""
+    assert server.stop().exit_code == 0
+    return server.wait_for("^INFO stopped: (.*)$")[1]
+
+
+# The wire
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [(b"", b"", b""), (MESSAGE[:15], b"", REPLY), (MESSAGE[:15], MESSAGE[15:], REPLY * 2)],
+    ids=["before", "within", "after"],
+)
+def test_half_close(server: Server, before: bytes, after: bytes, expected: bytes) -> None:
+    """Who half-closes before, within or after a message still gets what is due, and the end."""
+    for _ in range(20):
+        with server.connect() as sock:
+            got = b""
+            if before and after:
+                sock.sendall(before)
+                got = receive(sock, len(REPLY))
+            sock.sendall(after or before)
+            sock.shutdown(socket.SHUT_WR)
+            assert got + receive_all(sock) == expected
+
+    assert " 0 failed" in stopped(server)
+
+
+def test_one_byte_at_a_time(server: Server) -> None:
+    """A message in single bytes is answered byte by byte, or in fewer replies that are whole."""
+    with server.connect() as sock:
+        for byte in MESSAGE:
+            sock.sendall(bytes([byte]))
+            assert receive(sock, len(REPLY)) == REPLY
+    with server.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in MESSAGE:
+            sock.sendall(bytes([byte]))
+        sock.shutdown(socket.SHUT_WR)
+        got = receive_all(sock)
+        count = len(got) // len(REPLY)
+        assert got == REPLY * count
+        assert 1 <= count <= len(MESSAGE)
+
+
+def test_many_clients_are_served_at_once(server: Server) -> None:
+    """No client waits for another to speak, to read or to end."""
+    clients = [server.connect() for _ in range(50)]
+    for sock in clients:
+        sock.sendall(MESSAGE)
+    for sock in reversed(clients):
+        assert receive(sock, len(REPLY)) == REPLY
+    for sock in clients:
+        exchange(sock)
+        sock.close()
+
+
+def test_the_reply_is_what_it_is_told() -> None:
+    """REPLY is sent as its escapes mean it."""
+    with Server(REPLY=r"+PONG\r\n\x00\xff") as server, server.connect() as sock:
+        exchange(sock, b"+PONG\r\n\0\xff")
+
+
+def test_a_reply_may_have_65536_bytes() -> None:
+    """The largest reply arrives whole, and our client takes it for the right one."""
+    with Server(**LARGE) as server:
+        assert run_client(server.address, **LARGE)[:2] == (0, LARGE["REPLY"] + "\n")
+
+
+@linux_only
+@pytest.mark.slow
+def test_nothing_is_read_while_a_reply_is_pending() -> None:
+    """A client that does not read is not read either, costs no other client, and loses nothing."""
+    with Server(**LARGE) as server:
+        with server.connect() as greedy, server.connect() as modest:
+            sent = fill(greedy)
+            exchange(modest, LARGE_REPLY)
+            greedy.shutdown(socket.SHUT_WR)
+            received = receive_all(greedy)
+
+        assert sent < 50_000_000
+        replies, rest = divmod(len(received), len(LARGE_REPLY))
+        assert rest == 0
+        # No read takes more than 64 KiB.
+        assert replies >= sent / 65536
+
+
+@linux_only
+@pytest.mark.slow
+def test_a_client_that_has_caught_up_costs_nothing() -> None:
+    """Once a reply that was pending has been read, the connection is as any other: it waits."""
+    with Server(**LARGE) as server, server.connect() as sock:
+        fill(sock)
+        assert cpu_of_a_moment(server) < 0.05
+        while select.select([sock], [], [], 0.2)[0]:
+            assert sock.recv(2**20)
+
+        assert cpu_of_a_moment(server) < 0.05
+        exchange(sock, LARGE_REPLY)
+
+
+@linux_only
+def test_urgent_data(server: Server) -> None:
+    """An urgent byte, which is not part of the stream, neither spins the server nor confuses it."""
+    with server.connect() as sock:
+        sock.send(b"!", socket.MSG_OOB)
+        assert cpu_of_a_moment(server) < 0.05
+
+        for _ in range(50):
+            exchange(sock)
+            sock.send(b"!", socket.MSG_OOB)
+        sock.shutdown(socket.SHUT_WR)
+        assert receive_all(sock) == b""
+
+
+# Silence, and room
+
+
+def test_a_silent_connection_is_closed_after_idle_timeout() -> None:
+    """Whoever says nothing for IDLE_TIMEOUT is closed, not sooner, and counted."""
+    with Server(IDLE_TIMEOUT="0.3") as server:
+        address = server.address
+        began = time.monotonic()
+        with connect(address) as sock:
+            assert receive_all(sock) == b""
+            assert 0.3 <= time.monotonic() - began < 0.3 + 1
+
+        assert stopped(server) == "1 connections, 0 replies, 1 idle, 0 evicted, 0 failed"
+
+
+@pytest.mark.slow
+def test_a_message_begins_the_idle_time_anew() -> None:
+    """Of two connections the one that spoke last is kept longer, for all of IDLE_TIMEOUT."""
+    with (
+        Server(IDLE_TIMEOUT="0.4", LOG_LEVEL="DEBUG") as server,
+        server.connect() as first,
+        server.connect() as second,
+    ):
+        exchange(first)
+        exchange(second)
+        time.sleep(0.1)  # some of the silence that the next message ends
+        spoke = time.monotonic()
+        exchange(first)
+
+        ended = [server.wait_for(r"DEBUG (\S+) .*idle", count)[1] for count in (1, 2)]
+        assert ended == [name(second), name(first)]
+        assert time.monotonic() - spoke >= 0.4
+
+
+def test_idle_timeout_0_keeps_silent_connections() -> None:
+    """With IDLE_TIMEOUT=0 a connection is not closed for its silence."""
+    with Server(IDLE_TIMEOUT="0") as server:
+        with server.connect() as silent:
+            for _ in range(3):
+                with server.connect() as sock:
+                    exchange(sock)
+            exchange(silent)
+
+        assert stopped(server) == "4 connections, 4 replies, 0 idle, 0 evicted, 0 failed"
+
+
+def test_the_connection_silent_longest_makes_room() -> None:
+    """At MAX_CONNECTIONS a new client costs the one that spoke longest ago its connection."""
+    with Server(MAX_CONNECTIONS="2") as server:
+        with server.connect() as first, server.connect() as second:
+            for sock in (first, second, first):
+                exchange(sock)
+            with server.connect() as third:
+                exchange(third)
+
+                assert receive_all(second) == b""
+                exchange(first)
+
+        assert stopped(server) == "3 connections, 5 replies, 0 idle, 1 evicted, 0 failed"
+
+
+def test_evictions_are_warned_of_once_a_second() -> None:
+    """However many connections make room, no second has more than one line about it."""
+    with Server(MAX_CONNECTIONS="1") as server:
+        began = time.monotonic()
+        for _ in range(20):
+            with server.connect() as silent, server.connect() as sock:
+                exchange(sock)
+                assert receive_all(silent) == b""
+        seconds = time.monotonic() - began
+
+        assert re.fullmatch(
+            "40 connections, 20 replies, 0 idle, [23]. evicted, 0 failed", stopped(server)
+        )
+        warnings = [line for line in server.log if line.startswith("WARNING ")]
+        assert 1 <= len(warnings) <= 1 + seconds
+
+
+def test_bytes_not_yet_read_are_not_silence() -> None:
+    """A client whose message waits to be read keeps its connection, however long it was silent."""
+    with (
+        Server(MAX_CONNECTIONS="2") as server,
+        server.connect() as first,
+        server.connect() as second,
+    ):
+        exchange(first)
+        exchange(second)
+        server.freeze()
+        with server.connect() as third:
+            third.sendall(MESSAGE)
+            first.sendall(MESSAGE)
+            server.thaw()
+
+            assert receive(first, len(REPLY)) == REPLY
+            assert receive(third, len(REPLY)) == REPLY
+            assert receive_all(second) == b""
+
+
+def test_who_has_spoken_is_answered_before_it_makes_room() -> None:
+    """Several full houses that come at once and have spoken are all answered."""
+    with Server(MAX_CONNECTIONS="4") as server, ExitStack() as crowd:
+        first = [crowd.enter_context(server.connect()) for _ in range(4)]
+        exchange(first[3])  # so all are accepted
+        server.freeze()
+        clients = first + [crowd.enter_context(server.connect()) for _ in range(30)]
+        for sock in clients:
+            sock.sendall(MESSAGE)
+        server.thaw()
+
+        for sock in clients:
+            assert receive(sock, len(REPLY)) == REPLY
+
+
+@linux_only
+def test_who_was_just_accepted_does_not_make_room() -> None:
+    """With few descriptors too, who has sent something is read before another needs its place."""
+    with Server(prefix=("prlimit", "--nofile=11")) as server, ExitStack() as crowd:
+        address = server.address
+        server.freeze()
+        clients = [crowd.enter_context(connect(address)) for _ in range(30)]
+        for sock in clients:
+            sock.sendall(MESSAGE)
+        server.thaw()
+
+        for sock in clients:
+            assert receive(sock, len(REPLY)) == REPLY
+
+
+@linux_only
+def test_few_descriptors_are_warned_of() -> None:
+    """A hard limit of descriptors below what MAX_CONNECTIONS may need is named at the start."""
+    with Server(prefix=("prlimit", "--nofile=50"), MAX_CONNECTIONS="60") as server:
+        server.wait_for("listening")
+
+        assert re.fullmatch(r"WARNING .*\b50\b.*", server.log[0])
+
+
+@linux_only
+def test_the_soft_limit_of_descriptors_is_raised() -> None:
+    """A soft limit below what MAX_CONNECTIONS may need is no limit."""
+    with Server(prefix=("prlimit", "--nofile=30:200"), MAX_CONNECTIONS="60") as server:
+        clients = [server.connect() for _ in range(60)]
+        for sock in clients:
+            exchange(sock)
+            sock.close()
+
+        assert not [line for line in server.log if line.startswith("WARNING ")]
+
+
+def test_clients_are_read_between_those_that_are_accepted() -> None:
+    """Of a crowd that comes at once, the first are read before the last are accepted."""
+    with Server(LOG_LEVEL="DEBUG") as server, ExitStack() as crowd:
+        address = server.address
+        server.freeze()
+        first = crowd.enter_context(connect(address))
+        first.sendall(MESSAGE)
+        for _ in range(100):
+            crowd.enter_context(connect(address))
+        server.thaw()
+        server.wait_for(" connected$", 101)
+
+        said = server.log.index(f"INFO {name(first)}: {MESSAGE.decode()}")
+        assert any(line.endswith(" connected") for line in server.log[said:])
+
+
+@linux_only
+@pytest.mark.slow
+def test_without_any_descriptor_it_stops_accepting_for_a_while() -> None:
+    """With no descriptor and nothing to close it says so once, waits, and serves once it can."""
+    assert program.ROOM_INTERVAL <= 1
+    with Server(before="program.ROOM_INTERVAL = 0.5") as server:
+        address = server.address
+        pid, kind = server.process.pid, resource.RLIMIT_NOFILE
+        limits = resource.prlimit(pid, kind, (3, resource.getrlimit(kind)[1]))
+        with connect(address) as sock:
+            server.wait_for("WARNING not accepting for a while: .*open files")
+            assert cpu_of_a_moment(server) < 0.05
+            resource.prlimit(pid, kind, limits)
+            exchange(sock)
+
+        assert len([line for line in server.log if line.startswith("WARNING ")]) == 1
+
+
+def test_an_evicted_health_check_is_in_no_count() -> None:
+    """A check that makes room for a client leaves no trace, in the log or in the summary."""
+    with Server(MAX_CONNECTIONS="1") as server:
+        with server.connect(HEALTH_ADDRESS) as check, server.connect() as sock:
+            exchange(sock)
+            assert receive_all(check) == b""
+
+        assert stopped(server) == "1 connections, 1 replies, 0 idle, 0 evicted, 0 failed"
+        assert not [line for line in server.log if line.startswith("WARNING ")]
+
+
+def test_a_health_check_evicts_nobody() -> None:
+    """In a full house a check is answered, and no client pays for it."""
+    with Server(MAX_CONNECTIONS="2") as server:
+        with server.connect() as first, server.connect() as second:
+            exchange(first)
+            exchange(second)
+            with server.connect(HEALTH_ADDRESS) as check:
+                exchange(check)
+            exchange(first)
+            exchange(second)
+
+        assert stopped(server) == "2 connections, 4 replies, 0 idle, 0 evicted, 0 failed"
+        assert not [line for line in server.log if line.startswith("WARNING ")]
+
+
+@pytest.mark.slow
+@linux_only
+def test_who_reads_slowly_is_not_idle() -> None:
+    """A client that reads steadily keeps its connection, and the kernel queues little for it."""
+    with Server(IDLE_TIMEOUT="1.5", **LARGE) as server, socket.socket() as sock:
+        # Little, and segments as on a wire: so the client's kernel makes room whenever it reads.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+        sock.connect(server.address)
+        fill(sock)
+        # A reply takes the client 3 s: twice as long as silence may last.
+        for _ in range(100):
+            time.sleep(0.05)  # it is slow: that is what it is here for
+            assert len(receive(sock, 1024)) == 1024
+
+        # Only now: where there are many connections of other tests, to look takes a while.
+        assert unsent(server.address) < 256 * 1024
+
+
+def unsent(address: tuple[str, int]) -> int:
+    """Return the bytes that the kernel has for the clients of an address, as /proc/net/tcp says."""
+    local = f"{bytes(reversed(socket.inet_aton(address[0]))).hex().upper()}:{address[1]:04X}"
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(int(row[4].partition(":")[0], 16) for row in rows if row[1] == local)
+
+
+# The stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_answers_what_was_received(number: int) -> None:
+    """A message that waits to be read when the signal comes is answered, then comes the end."""
+    with Server(DRAIN_TIMEOUT="60") as server:
+        with server.connect() as sock:
+            exchange(sock)
+            server.freeze()
+            sock.sendall(MESSAGE)
+            server.signal(number)
+            server.thaw()
+
+            assert receive_all(sock) == REPLY
+        # Before DRAIN_TIMEOUT, since the client has ended.
+        assert server.outcome().exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_stop_does_not_wait_for_the_silent() -> None:
+    """A client that had its reply longer ago than DRAIN_TIMEOUT is not waited for any more."""
+    with Server(DRAIN_TIMEOUT="0.4") as server, server.connect() as sock:
+        exchange(sock)
+        time.sleep(0.45)  # that is the silence
+        began = time.monotonic()
+
+        assert server.stop().exit_code == 0
+        assert time.monotonic() - began < 0.35
+
+
+def test_a_stop_destroys_no_reply_on_its_way() -> None:
+    """Input beyond what is answered is discarded: the client sees the end, and no reset."""
+    with Server(DRAIN_TIMEOUT="60") as server, server.connect() as sock:
+        exchange(sock)
+        server.freeze()
+        sock.sendall(b"x" * 500_000)
+        server.signal(signal.SIGTERM)
+        server.thaw()
+        received = receive_all(sock)
+        sock.sendall(b"x" * 500_000)
+        sock.shutdown(socket.SHUT_WR)
+
+        assert received
+        assert not received.replace(REPLY, b"")
+        assert server.outcome().exit_code == 0
+        assert receive_all(sock) == b""
+
+
+def test_a_stop_closes_the_listener_first() -> None:
+    """While replies are seen off, nobody new is let in."""
+    with Server(DRAIN_TIMEOUT="60") as server, server.connect() as sock:
+        exchange(sock)
+        server.signal(signal.SIGTERM)
+
+        assert receive_all(sock) == b""
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+
+
+def test_a_stop_sends_what_is_pending() -> None:
+    """A reply that its client is late to read is sent whole, and then comes the end."""
+    with Server(**LARGE, DRAIN_TIMEOUT="60") as server:
+        with server.connect() as late, server.connect() as watch:
+            fill(late)
+            exchange(watch, LARGE_REPLY)
+            server.signal(signal.SIGTERM)
+            assert receive_all(watch) == b""
+            received = receive_all(late)
+
+            assert received
+            assert len(received) % len(LARGE_REPLY) == 0
+        assert server.outcome().exit_code == 0
+        server.wait_for("INFO .* 0 failed")
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_nobody_beyond_drain_timeout() -> None:
+    """A client that never reads costs a stop DRAIN_TIMEOUT and no more, and counts as failed."""
+    with Server(**LARGE, DRAIN_TIMEOUT="0.4") as server:
+        with server.connect() as greedy:
+            fill(greedy)
+            began = time.monotonic()
+            outcome = server.stop()
+
+            assert 0.4 <= time.monotonic() - began < 0.9
+            assert outcome.exit_code == 0
+        server.wait_for("INFO .* 1 failed")
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_nobody_that_never_ends() -> None:
+    """Who goes on sending after the end of the replies gets DRAIN_TIMEOUT, and no more."""
+    with Server(DRAIN_TIMEOUT="0.4") as server, server.connect() as sock:
+        exchange(sock)
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while time.monotonic() - began < PATIENCE:
+                sock.sendall(bytes(65536))
+        assert server.outcome().exit_code == 0
+        assert 0.4 <= time.monotonic() - began < 0.9
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(number: int) -> None:
+    """Asked twice, the server waits for nobody, and has still ended well."""
+    with Server(DRAIN_TIMEOUT="60") as server, server.connect() as sock:
+        exchange(sock)
+        server.signal(signal.SIGTERM)
+        assert receive_all(sock) == b""
+
+        assert server.stop(number).exit_code == 0
+        server.wait_for("INFO .* 1 connections, 1 replies")
+
+
+@linux_only
+def test_a_signal_before_it_serves_is_not_lost() -> None:
+    """A signal that comes while its first line is held up stops it in order, as any other."""
+    address = own_address(), 8888
+    env = {"HOST": address[0], "PORT": str(address[1])}
+    command = [sys.executable, "-m", "app.server"]
+
+    def listens() -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(address) == 0
+
+    with (
+        full_pipe() as (pipe, stderr, full),
+        subprocess.Popen(command, cwd=ROOT, env=env, stderr=stderr) as server,
+    ):
+        os.close(stderr)
+        until(listens, awaited="a listener")
+        # It listens, and so its first line, which does not fit in, is the next that it does.
+        wchan = Path(f"/proc/{server.pid}/wchan")
+        until(wchan.read_text, is_right=lambda where: "pipe" in where, awaited="a log that blocks")
+        server.send_signal(signal.SIGTERM)
+        log = pipe.read()[full:].splitlines()
+
+    assert server.returncode == 0
+    assert [line.split()[2] for line in log] == [b"listening", b"stopped:"]
+
+
+def storm(server: subprocess.Popen[bytes]) -> None:
+    """Signal a process for as long as it lives."""
+    bound = time.monotonic() + PATIENCE
+    while server.poll() is None and time.monotonic() < bound:
+        server.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 10, 2))
+def test_a_signal_after_its_last_word_changes_nothing(milliseconds: int) -> None:
+    """What comes while the interpreter takes itself apart does not become the exit code."""
+    with Server() as server:
+        server.wait_for("listening")
+        server.signal(signal.SIGTERM)
+        server.wait_for("INFO stopped: ")
+        time.sleep(milliseconds / 1000)  # the moment to hit is somewhere there
+        server.signal(signal.SIGTERM)
+
+        assert server.outcome()[:2] == (0, "")
+
+
+@pytest.mark.slow
+def test_a_log_that_nobody_reads_cannot_keep_it_alive() -> None:
+    """A server that stands still because its log is full ends at once by the third signal."""
+    command = [sys.executable, "-m", "app.server"]
+    env = {"HOST": own_address(), "PORT": "0"}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE) as server:
+        assert server.stderr
+        address = (env["HOST"], int(server.stderr.readline().rsplit(b":")[-1]))
+        with suppress(TimeoutError):
+            while True:
+                with connect(address) as sock:
+                    sock.settimeout(0.25)
+                    exchange(sock)
+        storm(server)
+
+        assert server.returncode == 0
+        assert all(b" INFO " in line for line in server.stderr)
+
+
+def test_drain_timeout_0_does_not_wait() -> None:
+    """With DRAIN_TIMEOUT=0 a stop waits for no client, silent or with its reply pending."""
+    with (
+        Server(**LARGE, DRAIN_TIMEOUT="0") as server,
+        server.connect() as greedy,
+        server.connect(),
+    ):
+        fill(greedy)
+        began = time.monotonic()
+
+        assert server.stop().exit_code == 0
+        assert time.monotonic() - began < 0.5
+
+
+@linux_only  # only there the port is nobody else's, and free between the two
+def test_a_port_can_be_listened_on_again_at_once() -> None:
+    """Connections that the last server has ended do not keep the next one from its port."""
+    with Server() as server, server.connect() as sock:
+        exchange(sock)
+        host, port = server.address
+        server.signal(signal.SIGTERM)
+        assert receive_all(sock) == b""
+        sock.close()
+        assert server.outcome().exit_code == 0
+    with Server(HOST=host, PORT=str(port)) as again, again.connect() as sock:
+        exchange(sock)
+
+
+# The log
+
+
+def test_the_log_has_a_line_for_whoever_says_something(server: Server) -> None:
+    """At INFO: the address, the first message of each connection, the summary, and no more."""
+    with server.connect() as talker:
+        exchange(talker)
+        talker.sendall(b"second message")
+        assert receive(talker, len(REPLY)) == REPLY
+        talker_name = name(talker)
+    with server.connect():
+        pass
+    with server.connect(HEALTH_ADDRESS) as probe:
+        exchange(probe)
+    with server.connect() as sock:
+        exchange(sock)
+        sock_name = name(sock)
+    stopped(server)
+
+    assert server.log == [
+        "INFO listening on {}:{}".format(*server.address),
+        f"INFO {talker_name}: Testando conexão",
+        f"INFO {sock_name}: Testando conexão",
+        "INFO stopped: 3 connections, 3 replies, 0 idle, 0 evicted, 0 failed",
+    ]
+
+
+def test_a_message_is_one_line_of_the_log(server: Server) -> None:
+    """What a client sends is escaped, and cut at 200 characters before that."""
+    forged = "2026-01-01T00:00:00.000Z INFO forged"
+    shown = {
+        f"one\n{forged}".encode(): rf"one\n{forged}",
+        b"\x1b[2J\x07\r\0\x7f": r"\x1b[2J\x07\r\x00\x7f",
+        "\u202egnp.exe \u2028\x9b31m".encode(): r"\u202egnp.exe \u2028\x9b31m",
+        b"\xff\xc3(": r"\xff\xc3(",
+        b"%s %d %(x)s {}": "%s %d %(x)s {}",
+        ("é" * 201).encode(): "é" * 200,
+        b"\n" * 201: r"\n" * 200,
+        ("🎉" * 199 + "ab").encode(): "🎉" * 199 + "a",
+        b"x" * 60_000: "x" * 200,
+    }
+    names = []
+    for message in shown:
+        with server.connect() as sock:
+            names.append(name(sock))
+            sock.sendall(message)
+            sock.shutdown(socket.SHUT_WR)
+            assert receive_all(sock)
+    stopped(server)
+
+    lines = zip(names, shown.values(), strict=True)
+    assert server.log[1:-1] == [f"INFO {name}: {text}" for name, text in lines]
+
+
+def test_a_reset_after_a_whole_exchange_is_no_failure() -> None:
+    """A client that resets has failed if its reply was pending or not begun, else not."""
+    with Server(**LARGE) as server:
+        content = [server.connect() for _ in range(2)]
+        greedy = [server.connect() for _ in range(2)]
+        silent = server.connect()
+        for sock in content:
+            exchange(sock, LARGE_REPLY)
+        fill(*greedy)
+        for sock in (*content, *greedy, silent):
+            reset(sock)
+
+        assert re.fullmatch("5 connections, .* 0 idle, 0 evicted, 3 failed", stopped(server))
+
+
+# In a program of one's own
+
+
+def test_its_life_is_four_verbs() -> None:
+    """In a program of one's own a server is bound, served, shut down from elsewhere and closed."""
+    config = ServerConfig(Environment({"HOST": own_address(), "PORT": "0"}))
+    with closing(OwnServer(config)) as server:
+        server.bind()
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with connect(server.address) as sock:
+            exchange(sock)
+        server.shutdown()
+        thread.join(PATIENCE)
+
+        assert not thread.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        connect(server.address)

@@ -1,0 +1,179 @@
+"""Arguments, bad values, and streams that take nothing: what is the same for every program."""
+
+import errno
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from app.config import ClientConfig, Environment, ServerConfig
+from tests.loopback.test_client import KEYS
+from tests.peers import Address, own_address, refused
+from tests.programs import Outcome, Program, Server, redirected, run_client
+from tests.support import linux_only
+
+CONFIGS = {"server": ServerConfig, "client": ClientConfig}
+NO_STDERR = pytest.mark.parametrize(
+    "redirection", ["2>&-", pytest.param("2>/dev/full", marks=linux_only)], ids=["closed", "full"]
+)
+
+
+def run(program: str, *arguments: str, redirection: str = "", **env: str) -> Outcome:
+    """Run a program to its end."""
+    prefix = redirected(redirection) if redirection else ()
+    with Program(program, env, *arguments, prefix=prefix) as process:
+        return process.outcome()
+
+
+@pytest.mark.parametrize("program", ["server", "client"])
+@pytest.mark.parametrize(
+    "arguments", [("--verbose",), ("--help", "me"), ("-h",), ("",)], ids=" ".join
+)
+def test_an_unknown_argument_is_answered_with_usage(
+    program: str, arguments: tuple[str, ...]
+) -> None:
+    """Whatever is not --help alone ends with 64 and the usage on stderr, without JSON."""
+    exit_code, stdout, stderr, _ = run(program, *arguments, OUTPUT="json")
+
+    assert (exit_code, stdout) == (64, "")
+    assert stderr.startswith("usage: ")
+
+
+@pytest.mark.parametrize("program", ["server", "client"])
+def test_help_names_every_variable(program: str) -> None:
+    """--help goes to stdout, and names every variable and its default, whatever their values."""
+    exit_code, stdout, stderr, _ = run(program, "--help", PORT="bad", OUTPUT="bad")
+
+    assert (exit_code, stderr) == (0, "")
+    assert stdout.startswith("usage: ")
+    config = CONFIGS[program]
+    defaults = dict(re.findall(r"^  ([A-Z_]+)=(.*)$", stdout, re.M))
+    assert [*defaults] == [name.upper() for name in vars(config(Environment({})))]
+    assert vars(config(Environment(defaults))) == vars(config(Environment({})))
+
+
+@NO_STDERR
+def test_usage_that_nobody_can_read_has_its_exit_code(redirection: str) -> None:
+    """A stderr that takes nothing is replaced neither by stdout nor by another exit code."""
+    assert run("client", "--verbose", redirection=redirection)[:3] == (64, "", "")
+
+
+@pytest.mark.parametrize(
+    ("program", "exit_code"), [("server", 78), ("client", 78), ("healthcheck", 1)]
+)
+def test_a_bad_value_stops_the_program_before_any_socket(program: str, exit_code: int) -> None:
+    """Each ends with one line, the server without listening, the others without a call."""
+    with socket.create_server((own_address(), 0)) as listener:
+        listener.setblocking(False)
+        host, port = listener.getsockname()
+        address = {"HOST": host, "PORT": str(port), "SERVER_HOST": host, "SERVER_PORT": str(port)}
+        outcome = run(program, **address, LOG_LEVEL="\\", DEADLINE="1")
+
+        # Had it tried to listen on this port, the server would have ended with 71.
+        assert outcome[:2] == (exit_code, "")
+        assert re.fullmatch(r"\S+Z ERROR LOG_LEVEL='\\' is not valid, .*\n", outcome.stderr)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_bad_value_has_its_json() -> None:
+    """A bad value is told in JSON too."""
+    outcome = run("client", OUTPUT="json", REPLY="\\")
+    result = outcome.json
+
+    assert outcome.exit_code == 78
+    assert list(result) == KEYS
+    assert result["error"].startswith("REPLY='\\' is not valid")
+    known = {"status": "config", "exit_code": 78, "attempts": 0, "waited_s": 0}
+    assert result == dict.fromkeys(KEYS) | known | {"error": result["error"]}
+
+
+def test_a_bad_output_is_text() -> None:
+    """A bad OUTPUT asks for no JSON."""
+    assert run("client", OUTPUT="JSON")[:2] == (78, "")
+
+
+@pytest.mark.parametrize("program", ["server", "client"])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("a\nERROR b\r\n", r"a\nERROR b\r\n", id="line ends"),
+        pytest.param("\x1b[2J\x07\x7f\u202e", r"\x1b[2J\x07\x7f\u202e", id="controls"),
+        pytest.param("\udcff\udc80é", r"\xff\x80é", id="not UTF-8"),
+        pytest.param("9" * 5000, "9" * 200, id="endless"),
+        pytest.param("%s%d%n{}", "%s%d%n{}", id="formats"),
+    ],
+)
+def test_a_bad_value_forges_no_line(program: str, text: str, shown: str) -> None:
+    """Line ends, terminal escapes, bytes that are not UTF-8 and endless digits stay one line."""
+    exit_code, stdout, stderr, _ = run(program, LOG_LEVEL=text)
+
+    assert (exit_code, stdout, stderr.count("\n")) == (78, "", 1)
+    assert f" ERROR LOG_LEVEL='{shown}' is not valid" in stderr
+    assert stderr.removesuffix("\n").isprintable()
+
+
+def test_a_check_whose_words_nobody_reads_is_still_1() -> None:
+    """There is no exit code but 0 and 1, even where stderr takes nothing."""
+    assert run("healthcheck", redirection="2>&-", PORT="http").exit_code == 1
+
+
+@NO_STDERR
+def test_a_log_that_takes_nothing_changes_nothing(server: Server, redirection: str) -> None:
+    """Where the log cannot be written, a client has its result, and a server serves and stops."""
+    prefix = redirected(redirection)
+    told = run_client(server.address, prefix=prefix)
+    assert told[:3] == (0, "SERVER OK - STATUS 200\n", "")
+
+    with refused() as address:
+        host, port = address
+    with Program("server", {"HOST": host, "PORT": str(port)}, prefix=prefix) as silent:
+        assert run_client(address).exit_code == 0
+        silent.process.terminate()
+
+        assert silent.outcome()[:3] == (0, "", "")
+
+
+# Where the server cannot listen
+
+
+def cannot_listen(address: Address, prefix: tuple[str, ...] = ()) -> str:
+    """Have a server listen there in vain; return why."""
+    env = {"HOST": address[0], "PORT": str(address[1])}
+    with Program("server", env, prefix=prefix) as program:
+        exit_code, stdout, stderr, _ = program.outcome()
+    assert (exit_code, stdout, stderr.count("\n")) == (71, "", 1)
+    return stderr.partition(" ERROR cannot listen on {}:{}: ".format(*address))[2].rstrip("\n")
+
+
+def test_an_address_in_use_is_named() -> None:
+    """Where another program listens, the server ends with 71, the address and the reason."""
+    with socket.create_server((own_address(), 0)) as listener:
+        assert cannot_listen(listener.getsockname()) == os.strerror(errno.EADDRINUSE)
+
+
+def test_an_address_of_another_host_is_named() -> None:
+    """An address that this host does not have ends the server with 71, and is the reason."""
+    # From TEST-NET-1, RFC 5737: nobody has it.
+    assert cannot_listen(("192.0.2.1", 8888)) == "not an address of this host"
+
+
+def test_a_port_that_is_not_permitted_is_named() -> None:
+    """A port that only the privileged may listen on ends the server with 71, and that is why."""
+    limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    if not limit.exists() or int(limit.read_text()) < 2:
+        pytest.skip("every port is for everybody here")
+    # Root is only as privileged as its capabilities.
+    drop = ("setpriv", "--bounding-set=-net_bind_service") if os.geteuid() == 0 else ()
+    assert cannot_listen((own_address(), 1), drop) == os.strerror(errno.EACCES)
+
+
+def test_what_cannot_be_listened_on_is_one_line_in_development_mode() -> None:
+    """With Python's development mode too, nothing is said of sockets left open."""
+    with socket.create_server((own_address(), 0)) as listener:
+        host, port = listener.getsockname()
+        outcome = run("server", HOST=host, PORT=str(port), PYTHONDEVMODE="1")
+
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (71, 1)

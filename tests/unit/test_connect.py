@@ -1,0 +1,160 @@
+"""Looking a name up and connecting, without a program around it."""
+
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from app.client import attempt
+from app.config import ClientConfig, Environment
+from app.exchange import Failed, Lookup, connect
+from app.result import Result
+from tests.peers import deaf, own_address, refused, reset
+from tests.support import PATIENCE, linux_only
+
+ADDRESS = "127.0.0.1"
+
+
+def soon() -> float:
+    """Return a moment a little later."""
+    return time.monotonic() + 0.05
+
+
+def later() -> float:
+    """Return a moment that only a failing test reaches."""
+    return time.monotonic() + PATIENCE
+
+
+def failure(host: str, port: int, lookup: Lookup) -> Failed:
+    """Fail to connect."""
+    with pytest.raises(Failed) as failed:
+        connect(host, port, later(), lookup)
+    return failed.value
+
+
+class NameServer:
+    """Stands in for getaddrinfo: answers with these addresses, once it is allowed to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+        self.asked: list[tuple[object, object]] = []
+        self.may_answer = threading.Event()
+        self._addresses = addresses
+        monkeypatch.setattr(socket, "getaddrinfo", self._answer)
+
+    def _answer(
+        self, host: object, _port: object, family: object, *_: object
+    ) -> list[tuple[object, ...]]:
+        self.asked.append((host, family))
+        self.may_answer.wait(PATIENCE)
+        if not self._addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*kind, (address, 0)) for address in self._addresses]
+
+
+def test_an_address_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dotted quad needs no name server."""
+    name_server = NameServer(monkeypatch, ADDRESS)
+
+    assert Lookup().addresses("127.0.0.3", soon()) == ["127.0.0.3"]
+    assert not name_server.asked
+
+
+def test_a_name_is_looked_up_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a name meant a moment ago may have changed; IPv4 alone is asked for."""
+    name_server = NameServer(monkeypatch, ADDRESS)
+    name_server.may_answer.set()
+    lookup = Lookup()
+
+    for _ in range(3):
+        assert lookup.addresses("server", later()) == [ADDRESS]
+    assert name_server.asked == [(b"server", socket.AF_INET)] * 3
+
+
+def test_one_look_up_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a name server is silent, attempts end in time and join the one look-up there is."""
+    name_server = NameServer(monkeypatch, ADDRESS)
+    lookup = Lookup()
+
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            lookup.addresses("server", soon())
+    assert len(name_server.asked) == 1
+    name_server.may_answer.set()
+    assert lookup.addresses("server", later()) == [ADDRESS]
+    assert len(name_server.asked) == 1
+
+
+def test_a_name_that_does_not_resolve_has_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No address is a failure to resolve, in the name server's words."""
+    NameServer(monkeypatch).may_answer.set()
+    failed = failure("server", 1, Lookup())
+
+    assert failed.status == ("unresolved", 68)
+    assert "not known" in str(failed)
+
+
+def test_a_look_up_without_a_thread_is_a_failure_like_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the system has no thread left, the name does not resolve, and may later."""
+    NameServer(monkeypatch, ADDRESS).may_answer.set()
+    lookup = Lookup()
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        failed = failure("server", 1, lookup)
+    assert failed.status == ("unresolved", 68)
+    assert "can't start new thread" in str(failed)
+    assert lookup.addresses("server", later()) == [ADDRESS]
+
+
+@linux_only  # elsewhere loopback has one address
+def test_the_addresses_of_a_name_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an address that refuses nor one that is deaf keeps the client from the next."""
+    host = own_address()
+    with deaf() as (deaf_host, port), socket.create_server((host, port)) as listener:
+        NameServer(monkeypatch, own_address(), deaf_host, host).may_answer.set()
+        began = time.monotonic()
+        with connect("server", port, began + 1, Lookup()) as sock:
+            assert sock.getpeername() == listener.getsockname()
+        # Those that were left shared the time that there was: the deaf one has half of it.
+        assert 0.5 <= time.monotonic() - began < 0.9
+
+
+def test_a_client_never_takes_itself_for_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given the very port that it connects to, a socket meets itself: that is no server."""
+
+    class Unlucky(socket.socket):
+        """A socket to which the system gives the port that it is about to connect to."""
+
+        def connect(self, address: Any) -> None:
+            self.bind(address)
+            super().connect(address)
+
+    with refused() as address:
+        pass
+    monkeypatch.setattr(socket, "socket", Unlucky)
+
+    assert failure(*address, Lookup()).status == ("unavailable", 69)
+
+
+def test_a_reset_before_the_first_look_is_a_closed_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that is reset before the client has asked for its address is a failure."""
+    with socket.create_server((own_address(), 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        reset(listener.accept()[0])
+        monkeypatch.setattr("app.client.connect", lambda *_: sock)
+
+        with pytest.raises(Failed) as failed:
+            attempt(ClientConfig(Environment({})), Lookup(), later(), Result(as_json=False))
+    assert failed.value.status == ("closed", 74)
