@@ -2,39 +2,46 @@
 
 import re
 
-from tests.containers.support import NewPair, docker, logs, state, until
+from docker.models.containers import Container
+
+from tests.containers.support import NewPair, logs, moment, until
 
 
-def is_now(server: str, health: str) -> bool:
-    """Tell whether Docker has this opinion of the server's health."""
-    return bool(state(server)["Health"]["Status"] == health)
+def becomes(server: Container, health: str) -> None:
+    """Wait until Docker has this opinion of the server's health."""
+    until(health, server, lambda server: server.health == health)
 
 
 def test_healthy_unhealthy_and_back(new_pair: NewPair) -> None:
     """A server that no longer answers is found out, and one that answers again is too."""
     pair = new_pair()
     # The image's own command, only sooner.
-    pair.override("server", healthcheck={"interval": "0.3s", "retries": 1})
+    pair.override("server", healthcheck={"interval": "0.3s", "timeout": "1s", "retries": 1})
     with pair:
         pair.start("server")
         server = pair.server
-        until(lambda: is_now(server, "healthy"))
-        docker("kill", "--signal=STOP", server)
-        until(lambda: is_now(server, "unhealthy"))
-        docker("kill", "--signal=CONT", server)
-        until(lambda: is_now(server, "healthy"))
+        becomes(server, "healthy")
+        server.kill("STOP")
+        becomes(server, "unhealthy")
+        server.kill("CONT")
+        becomes(server, "healthy")
 
 
 def test_health_checks_leave_no_trace(new_pair: NewPair) -> None:
     """At INFO the log has two lines after any number of checks: listening, and nothing counted."""
     pair = new_pair()
     pair.override("server", healthcheck={"interval": "0.1s"})
+
+    def three_checks(server: Container) -> bool:
+        # The first may come before the server listens.
+        checks = server.attrs["State"]["Health"]["Log"]
+        return [check["ExitCode"] for check in checks].count(0) >= 3
+
     with pair:
         pair.start("server")
         server = pair.server
-        # The first may come before the server listens.
-        until(lambda: [c["ExitCode"] for c in state(server)["Health"]["Log"]].count(0) >= 3)
-        docker("stop", server)
+        until("three checks", server, three_checks)
+        server.stop()
         listening, stopped = logs(server).stderr.splitlines()
         assert f"listening on {pair.env['SERVER_HOST']}:8888" in listening
         _, _, counts = stopped.partition(" INFO ")
@@ -42,7 +49,10 @@ def test_health_checks_leave_no_trace(new_pair: NewPair) -> None:
 
 
 def test_the_image_s_own_pace(new_pair: NewPair) -> None:
-    """Without any override Compose waits for a healthy server, and has it within seconds."""
+    """Without any override Compose waits for a healthy server, and has it within 10 s."""
     with new_pair() as pair:
         pair.start("server", wait=True)
-        assert is_now(pair.server, "healthy")
+        state = pair.server.attrs["State"]
+        assert state["Health"]["Status"] == "healthy"
+        checked = moment(state["Health"]["Log"][-1]["End"])
+        assert (checked - moment(state["StartedAt"])).total_seconds() < 10

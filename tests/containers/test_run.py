@@ -1,20 +1,22 @@
 """What `make run` does once everything is there, on a copy of the project."""
 
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.containers.support import NewPair, Pair, what_is_there
+from tests.containers.support import NewPair, Pair
 from tests.support import ROOT
 
 
 def run(pair: Pair) -> subprocess.Popen[str]:
     """Start it in the folder of a pair."""
     return subprocess.Popen(
-        [sys.executable, ROOT / "scripts" / "run.py"],
+        [sys.executable, "-m", "scripts.run"],
         cwd=pair.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -35,7 +37,7 @@ def test_the_main_job(new_pair: NewPair) -> None:
         )
         assert waiting < listening < reply
         assert shown.endswith("the client ended with exit code 0: all went well\n")
-        assert what_is_there(pair) == []
+        assert pair.what_is_there() == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_who_fails_is_named(new_pair: NewPair, env: dict[str, str], code: int, e
 
         assert program.returncode == code, shown
         assert shown.endswith(ending)
-        assert what_is_there(pair) == []
+        assert pair.what_is_there() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -74,4 +76,4 @@ def test_an_interrupted_run_leaves_nothing(new_pair: NewPair, number: int) -> No
 
         assert program.returncode == 128 + number, rest
         assert rest.endswith("interrupted; nothing is left running\n")
-        assert what_is_there(pair) == []
+        assert pair.what_is_there() == []

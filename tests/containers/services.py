@@ -1,10 +1,6 @@
 """Services that nobody here wrote, as commands in the image of Debian's packages."""
 
-import re
-import shlex
 from typing import NamedTuple
-
-from tests.support import ROOT
 
 # With its restore_command unfinished, PostgreSQL is starting.
 POSTGRES = r"""
@@ -12,6 +8,7 @@ cd /etc/postgresql/17/main
 echo host all all all scram-sha-256 >>pg_hba.conf
 touch /var/lib/postgresql/17/main/recovery.signal
 exec /usr/lib/postgresql/17/bin/postgres -D . -c listen_addresses='*' \
+    -c unix_socket_directories=/tmp \
     -c restore_command='until [ -e /tmp/go ]; do sleep 0.1; done; false'
 """
 # As slow with each key as this, Redis loads for minutes, and looks after clients meanwhile.
@@ -21,9 +18,17 @@ until redis-cli debug populate 20000; do sleep 0.1; done
 redis-cli shutdown save
 exec redis-server --protected-mode no \
     --key-load-delay 10000 --loading-process-events-interval-bytes 1024"""
+# It looks each client's name up before it says anything, and then stays silent where Docker's
+# answer is longer than a host name may be.
 OPENSMTPD = """
+echo nameserver 127.0.0.1 >/etc/resolv.conf
 printf 'listen on 0.0.0.0\naction box mbox\nmatch for any action box\n' >/tmp/smtpd.conf
 exec smtpd -d -f /tmp/smtpd.conf
+"""
+NGINX = r"""
+printf 'daemon off; events {} http { server { listen 80; location / {
+    if (!-e /tmp/go) { return 503; } return 200; } } }' >/tmp/nginx.conf
+exec nginx -c /tmp/nginx.conf
 """
 
 
@@ -52,17 +57,7 @@ SERVICES = {
     ),
     "memcached": Service("exec memcached", user="nobody"),
     "PostgreSQL": Service(POSTGRES, user="postgres", not_yet="E", go=("touch", "/tmp/go")),
+    "HTTP": Service(NGINX, not_yet="HTTP/1.1 503", go=("touch", "/tmp/go")),
     "SMTP": Service(OPENSMTPD),
     "OpenSSH": Service("mkdir /run/sshd; exec /usr/sbin/sshd -D"),
 }
-
-
-def documented() -> dict[str, dict[str, str]]:
-    """Return what the README tells a user to set, by the name of the service."""
-    section = (ROOT / "README.md").read_text().split("\n## Wait for any service\n")[1]
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[:1]
-    found = {}
-    for line in block.splitlines():
-        assignments, _, name = line.partition("  # ")
-        found[name] = dict(word.split("=", 1) for word in shlex.split(assignments))
-    return found

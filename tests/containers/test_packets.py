@@ -1,0 +1,78 @@
+"""What `make packets` does once everything is there, on a copy of the project."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from packets.decode import HEADER, read_pcap
+from tests.containers.support import NewPair, Pair
+from tests.support import ROOT
+
+
+def play(pair: Pair, root: Path = ROOT) -> subprocess.Popen[str]:
+    """Start it in the folder of a pair."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "packets.run"],
+        cwd=pair.folder,
+        env=os.environ | {"PYTHONPATH": f"{root}:{ROOT}", "LANGUAGE": "en"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_every_packet(new_pair: NewPair) -> None:
+    """Silence, handshake, both messages and both ends are told and kept, with the client's code."""
+    with new_pair(WRONG_REPLY="fail", REPLY="Olá") as pair:
+        pair.override("client", environment={"REPLY": "another"})
+        with play(pair) as program:
+            shown, _ = program.communicate()
+
+        assert program.returncode == 76, shown
+        assert pair.what_is_there() == []
+        told = [line for line in shown.splitlines() if line.startswith("packet | ")]
+        for text in ("asks again", "  SYN  ", "  SYN ACK  ", "  17 bytes  ", "  4 bytes  "):
+            assert any(text in line for line in told), shown
+        assert sum("  FIN  " in line for line in told) == 2
+        assert "ARP questions without an answer" in shown
+        with (pair.folder / "packets.pcap").open("rb") as file:
+            assert file.read(len(HEADER)) == HEADER
+            assert len(list(read_pcap(file))) == len(told)
+        assert (pair.folder / "packets.html").read_text().count("<details>") == len(told)
+
+
+def test_without_the_capability(new_pair: NewPair, tmp_path: Path) -> None:
+    """Where the packets cannot be captured it says so, and the pair runs as ever."""
+    copy = shutil.copytree(ROOT / "packets", tmp_path / "packets")
+    settings = (copy / "compose.yml").read_text()
+    (copy / "compose.yml").write_text(settings.replace("cap_add: [NET_RAW]", ""))
+    with new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3") as pair:
+        with play(pair, tmp_path) as program:
+            shown, _ = program.communicate()
+
+        assert program.returncode == 0, shown
+        assert "cannot be captured here" in shown
+        assert "Operation not permitted" in shown
+        assert "client | SERVER OK - STATUS 200" in shown
+        assert pair.what_is_there() == []
+        assert not (pair.folder / "packets.pcap").exists()
+
+
+def test_interrupted(new_pair: NewPair) -> None:
+    """Ctrl-C while the client waits leaves nothing, and tells what had passed until then."""
+    with new_pair(CONNECT_TIMEOUT="0.5", DEADLINE="0") as pair:
+        with play(pair) as program:
+            assert program.stdout
+            while "INFO waiting for" not in program.stdout.readline():
+                pass
+            program.send_signal(signal.SIGINT)
+            shown = program.stdout.read()
+
+        assert program.returncode == 130, shown
+        assert "asks everybody" in shown
+        assert shown.endswith("interrupted; nothing is left running\n")
+        assert pair.what_is_there() == []

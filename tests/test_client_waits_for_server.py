@@ -1,0 +1,123 @@
+"""What this project is for: a client that is started first waits until the server is up.
+
+Once in containers that testcontainers makes, once as docker-compose.yml has them; each container
+is at a fixed address out of a .env.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from docker.models.containers import Container
+from docker.types import IPAMConfig, IPAMPool
+from dotenv import dotenv_values, set_key
+from testcontainers.compose import DockerCompose
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+from tests.containers.support import NewPair, exit_code, logs, on_a_free_subnet
+from tests.support import ROOT
+
+# So that the next attempt comes sooner than by default.
+QUICK = {"CONNECT_TIMEOUT": "0.5", "RETRY_DELAY": "0.2"}
+
+
+def test_the_client_waits_until_the_server_is_up(
+    client: DockerContainer, server: DockerContainer, env: Path
+) -> None:
+    """Without a server the client waits; once there is one, it has the reply and ends with 0."""
+    client.waiting_for(log("waiting for")).start()
+    client.reload()
+    assert client.status == "running"
+
+    server.waiting_for(log("listening on")).start()
+    assert client.wait() == 0
+    assert client.get_logs()[0] == b"SERVER OK - STATUS 200\n"
+    containers = client.get_wrapped_container(), server.get_wrapped_container()
+    check_logs(*containers, dotenv_values(env))
+
+
+def test_the_same_through_docker_compose(new_pair: NewPair) -> None:
+    """Both services do that as docker-compose.yml has them, started one after the other."""
+    with new_pair(**QUICK) as pair:
+        client = DockerCompose(pair.folder, services=["client"], wait=False)
+        client.waiting_for({"client": log("waiting for")}).start()
+        assert client.get_container("client").State == "running"
+
+        DockerCompose(pair.folder, services=["server"], wait=False).start()
+        assert exit_code(pair.client) == 0
+        assert logs(pair.client).stdout == "SERVER OK - STATUS 200\n"
+        check_logs(pair.client, pair.server, pair.env)
+
+
+def log(text: str) -> LogMessageWaitStrategy:
+    """Return what waits until a container has logged this."""
+    return LogMessageWaitStrategy(text).with_poll_interval(0.05)
+
+
+def check_logs(client: Container, server: Container, env: Mapping[str, str | None]) -> None:
+    """Assert that the client has tried more than once, and that both have their addresses."""
+    pattern = rf"right reply from {env['SERVER_HOST']}:8888 \(attempt (\d+),"
+    reply = re.search(pattern, logs(client).stderr)
+    assert reply
+    assert int(reply[1]) > 1
+    assert f" {env['CLIENT_HOST']}:" in logs(server).stderr
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Path:
+    """Copy .env.example to .env, as a user does."""
+    path = Path(shutil.copy(ROOT / ".env.example", tmp_path / ".env"))
+    for name, value in QUICK.items():
+        set_key(path, name, value)
+    return path
+
+
+@pytest.fixture
+def network(run_name: str, env: Path) -> Iterator[Network]:
+    """Make a network, and say in .env which addresses it has."""
+
+    def create(addresses: dict[str, str]) -> Network:
+        for name, value in addresses.items():
+            set_key(env, name, value)
+        pool = IPAMPool(addresses["SUBNET"], addresses["IP_RANGE"])
+        options = {"internal": True, "ipam": IPAMConfig(pool_configs=[pool])}
+        network = Network(docker_network_kw=options)
+        network.name = f"{run_name}-network"
+        return network.create()
+
+    network = on_a_free_subnet(create)
+    yield network
+    network.remove()
+
+
+@pytest.fixture
+def client(
+    run_name: str, images: dict[str, str], network: Network, env: Path
+) -> Iterator[DockerContainer]:
+    """Describe the client's container, and remove it at the end."""
+    container = DockerContainer(images["client"], name=f"{run_name}-client").with_env_file(env)
+    yield at(dotenv_values(env)["CLIENT_HOST"], network, container)
+    container.stop()
+
+
+@pytest.fixture
+def server(
+    run_name: str, images: dict[str, str], network: Network, env: Path
+) -> Iterator[DockerContainer]:
+    """Describe the server's container, and remove it at the end."""
+    address = dotenv_values(env)["SERVER_HOST"]
+    assert address
+    container = DockerContainer(images["server"], name=f"{run_name}-server")
+    yield at(address, network, container.with_env_file(env).with_env("HOST", address))
+    container.stop()
+
+
+def at(address: str | None, network: Network, container: DockerContainer) -> DockerContainer:
+    """Give a container a fixed address in a network."""
+    api = container.get_docker_client().client.api
+    endpoint = api.create_endpoint_config(ipv4_address=address)
+    return container.with_network(network).with_kwargs(networking_config={network.name: endpoint})
