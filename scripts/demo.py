@@ -2,26 +2,29 @@
 
 import os
 import socket
-import subprocess
 import sys
 
-from pair import Pair
+from scripts.common import end_with
+from scripts.pair import Commands, Pair, Processes
 
 
-def stop(processes: list[subprocess.Popen[str]]) -> None:
+def create() -> Commands:
+    """Choose a port that is free now, and say how the two are started."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    os.environ.update(HOST="127.0.0.1", PORT=port, SERVER_HOST="127.0.0.1", SERVER_PORT=port)
+    return [sys.executable, "-m", "app.client"], [sys.executable, "-m", "app.server"]
+
+
+def stop(processes: Processes) -> None:
     """End what still runs, as `docker compose down` would."""
     for process in processes:
         process.terminate()
 
 
 def main() -> int:
-    """Play the pair on a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    os.environ.update(HOST="127.0.0.1", PORT=port, SERVER_HOST="127.0.0.1", SERVER_PORT=port)
-    client, server = ([sys.executable, "-m", f"app.{name}"] for name in ("client", "server"))
-    return Pair().play(client, server, stop)
+    return Pair("nothing is left running").play(create, stop)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -1,13 +1,16 @@
 """Play the pair, whatever it is made of: the client first, the server once the client waits."""
 
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+
+from scripts.common import Problem, say
+
+Processes = list["subprocess.Popen[str]"]
+Commands = tuple[list[str], list[str]]
 
 MEANINGS = {
     0: "all went well",
@@ -23,66 +26,77 @@ MEANINGS = {
     137: "killed; out of memory?",
     143: "interrupted",
 }
+UNKNOWN = "see its log above"
 
+# What the client logs while there is no server.
+WAITS = " INFO waiting for "
 # Seconds after which the server starts all the same: LOG_LEVEL may hide that the client waits.
 PATIENCE = 4.0
 
 
-def show(line: str) -> None:
-    """Print a line; where nobody reads any more (``| head``), the rest goes on all the same."""
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+class Abandoned(BaseException):
+    """A second signal: whoever sends one does not want to wait for an orderly end."""
 
 
 class Pair:
     """Client and server as two commands whose output is shown line by line.
 
-    From its creation on signals are only noted, and ``play`` acts on them, so that nothing which
-    is being set up or taken down is left half-done.
+    From its creation on the first signal is only noted, and ``play`` acts on it, so that nothing
+    which is being set up or taken down is left half-done. The second one ends ``play`` at once;
+    ``left`` says what that leaves behind, once the commands are killed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, left: str) -> None:
+        self._left = left
         # Who, and an exit code, the number of a signal, or None for a client that waits.
         self._events: queue.SimpleQueue[tuple[str, int | None]] = queue.SimpleQueue()
-        self._processes: list[subprocess.Popen[str]] = []
+        self._signals: list[int] = []
+        self._processes: Processes = []
         self._readers: list[threading.Thread] = []
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signals.append(number)
         self._events.put(("signal", number))
+        if len(self._signals) == 2:
+            raise Abandoned
 
-    def play(
-        self,
-        client: list[str],
-        server: list[str],
-        stop: Callable[[list[subprocess.Popen[str]]], object],
-    ) -> int:
+    def play(self, create: Callable[[], Commands], stop: Callable[[Processes], object]) -> int:
         """Run both until one ends or a signal comes, stop the rest, say and return the result."""
-        show("starting the client; the server follows once the client waits")
         try:
-            self._start("client", client)
-            who, code = self._next_event(PATIENCE)
-            if code is None:
-                self._start("server", server)
-            while code is None:
-                who, code = self._next_event()
-        finally:
-            stop(self._processes)
-            for reader in self._readers:
-                reader.join()
+            try:
+                who, code = self._follow(*create())
+            finally:
+                if len(self._signals) < 2:
+                    stop(self._processes)
+                    self._join()
+        except Problem:
+            self._kill()
+            raise
+        except Abandoned:
+            self._kill()
+            say(f"interrupted; {self._left}")
+            return 128 + self._signals[0]
         if who == "signal":
-            show("interrupted; nothing is left running")
+            say("interrupted; nothing is left running")
             return 128 + code
-        first = " before the client" if who == "server" else ""
-        meaning = MEANINGS.get(code, "see its log above")
-        if who == "server" and not code:
-            meaning = "something else has stopped it"
-        show(f"the {who} ended{first} with exit code {code}: {meaning}")
-        return code if who == "client" else code or 1
+        if who == "client":
+            say(f"the client ended with exit code {code}: {MEANINGS.get(code, UNKNOWN)}")
+            return code
+        meaning = MEANINGS.get(code, UNKNOWN) if code else "something else has stopped it"
+        say(f"the server ended before the client with exit code {code}: {meaning}")
+        return code or 1
+
+    def _follow(self, client: list[str], server: list[str]) -> tuple[str, int]:
+        say("starting the client; the server follows once the client waits")
+        self._start("client", client)
+        who, code = self._next_event(PATIENCE)
+        if code is None:
+            self._start("server", server)
+        while code is None:
+            who, code = self._next_event()
+        return who, code
 
     def _next_event(self, timeout: float | None = None) -> tuple[str, int | None]:
         try:
@@ -105,11 +119,20 @@ class Pair:
         self._processes.append(process)
         self._readers.append(reader)
 
+    def _kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+        self._join()
+
+    def _join(self) -> None:
+        for reader in self._readers:
+            reader.join()
+
     def _read(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout
         for line in process.stdout:
-            show(f"{name} | " + line.removesuffix("\n"))
-            if name == "client" and "waiting" in line:
+            say(f"{name} | " + line.removesuffix("\n"))
+            if name == "client" and WAITS in line:
                 self._events.put((name, None))
         code = process.wait()
         # As Docker and shells count those that a signal has ended.

@@ -7,16 +7,16 @@ Docker finds most of these mistakes too, but half-way, and in words that do not 
 import json
 import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any, NamedTuple
 
-# What `docker compose config` and `docker network inspect` print; other keys are not ours to know.
-Json = dict[str, Any]
+from scripts import docker
+from scripts.common import Problem, end_with
+from scripts.docker import Json
+
 IsLocal = Callable[[IPv4Address], bool]
 
 DEFAULT_GRACE = "10s"  # that Docker gives a container to stop
@@ -27,10 +27,6 @@ NO_HOSTS = {
     IPv4Network("224.0.0.0/4"): "multicast",
 }
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-
-
-class Problem(Exception):
-    """Something that the user has to change; the text says what."""
 
 
 class Misfit(Problem):
@@ -51,26 +47,18 @@ class Plan(NamedTuple):
 
 def parse(lines: Mapping[str, str]) -> Plan:
     """Make a plan of lines of .env. Raises Misfit."""
-    networks, addresses = [], []
-    for name in ("SUBNET", "IP_RANGE"):
+    values: list[Any] = []
+    for name in ("SUBNET", "IP_RANGE", "SERVER_HOST", "CLIENT_HOST"):
+        is_host = name.endswith("HOST")
         try:
-            network = IPv4Network(lines[name])
-            # Docker knows no netmask.
-            if str(network) != lines[name]:
-                raise ValueError(f"not written as {network}")
+            value = IPv4Address(lines[name]) if is_host else IPv4Network(lines[name])
         except ValueError:
-            raise Misfit(
-                f"{name}={lines[name]} is not an IPv4 network with a prefix length"
-            ) from None
-        networks.append(network)
-    for name in ("SERVER_HOST", "CLIENT_HOST"):
-        try:
-            addresses.append(IPv4Address(lines[name]))
-        except AddressValueError:
-            raise Misfit(
-                f"{name}={lines[name]} is not an IPv4 address, which a container needs"
-            ) from None
-    return Plan(networks[0], networks[1], addresses[0], addresses[1])
+            value = None
+        if str(value) != lines[name]:  # Docker knows no netmask
+            what = "address" if is_host else "network with a prefix length"
+            raise Misfit(f"{name}={lines[name]} is not an IPv4 {what}")
+        values.append(value)
+    return Plan(*values)
 
 
 def check_plan(plan: Plan, taken: Mapping[IPv4Network, str], is_local: IsLocal) -> None:
@@ -109,12 +97,9 @@ def check_plan(plan: Plan, taken: Mapping[IPv4Network, str], is_local: IsLocal) 
 
 def example(wanted: str, taken: Mapping[IPv4Network, str], is_local: IsLocal) -> Plan | None:
     """Find a plan that fits, in the wanted subnet if there is one."""
-    candidates = []
-    try:
-        candidates.append(IPv4Network(wanted, strict=False))
-    except ValueError:
-        pass
-    candidates.append(IPv4Network("192.168.15.0/24"))
+    candidates = [IPv4Network("192.168.15.0/24")]
+    with suppress(ValueError):
+        candidates.insert(0, IPv4Network(wanted, strict=False))
     # From 16 on, since the lowest ones are what home routers use.
     candidates += list(IPv4Network("192.168.0.0/16").subnets(new_prefix=24))[16:]
     # For tests of network devices (RFC 2544), so that nobody is there.
@@ -125,11 +110,9 @@ def example(wanted: str, taken: Mapping[IPv4Network, str], is_local: IsLocal) ->
         server, client = (10, 20) if subnet.prefixlen <= 26 else (2, 3)
         upper = list(subnet.subnets())[1]
         plan = Plan(subnet, upper, subnet[server], subnet[client])
-        try:
+        with suppress(Misfit):
             check_plan(plan, taken, is_local)
-        except Misfit:
-            continue
-        return plan
+            return plan
     return None
 
 
@@ -141,21 +124,26 @@ def check(
     network = config["networks"]["pair"]
     if network.get("external"):
         return  # whoever made it knows its addresses
-    pool = network["ipam"]["config"][0]
+    pools = (network.get("ipam") or {}).get("config")
+    if not pools:
+        raise Problem(
+            f"the network {network['name']} has no subnet (ipam), which fixed addresses need."
+        )
+    pool = pools[0]
     lines = {"SUBNET": pool.get("subnet", ""), "IP_RANGE": pool.get("ip_range", "")}
     for service in ("server", "client"):
         attached = config["services"][service]["networks"]["pair"] or {}
         lines[f"{service.upper()}_HOST"] = attached.get("ipv4_address", "")
     taken: dict[IPv4Network, str] = {}
     for other in networks:
-        pools = [
+        there = [
             (pool["Subnet"], pool.get("IPRange", ""))
-            for pool in other["IPAM"]["Config"] or ()
+            for pool in (other.get("IPAM") or {}).get("Config") or ()
             if "." in pool.get("Subnet", "")  # the others are IPv6
         ]
         if other["Name"] != network["name"]:
-            taken |= {IPv4Network(subnet): other["Name"] for subnet, _ in pools}
-        elif pools != [(lines["SUBNET"], lines["IP_RANGE"])]:
+            taken |= {IPv4Network(subnet): other["Name"] for subnet, _ in there}
+        elif there != [(lines["SUBNET"], lines["IP_RANGE"])]:
             raise Problem(
                 f"the network {network['name']} is still there, with another SUBNET or IP_RANGE"
                 " than .env says now: make down first."
@@ -174,10 +162,12 @@ def check(
 
 def check_drain(server: Json) -> None:
     """Refuse a server that Docker would kill while it still sends replies. Raises Problem."""
-    drain, grace = server["environment"]["DRAIN_TIMEOUT"], server.get("stop_grace_period")
-    # What is no number the server itself refuses, with a better sentence.
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", drain):
+    # Compose has null for what is unset, and the server a default; what is no number the server
+    # itself refuses, with a better sentence.
+    drain = (server.get("environment") or {}).get("DRAIN_TIMEOUT")
+    if drain is None or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", drain):
         return
+    grace = server.get("stop_grace_period")
     seconds = sum(
         float(number) * _UNITS[unit]
         for number, unit in re.findall(r"([0-9.]+)(h|ms|us|µs|ns|m|s)", grace or DEFAULT_GRACE)
@@ -200,45 +190,15 @@ def is_local(address: IPv4Address) -> bool:
         return bool(probe.getsockname()[0] == str(address))
 
 
-def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run docker to its end, out of reach of Ctrl-C, and keep what it prints."""
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, check=False, start_new_session=True
-    )
-
-
-def read_config() -> Json:
-    """Have Compose put docker-compose.yml, .env and the environment together."""
-    answer = docker("compose", "config", "--format", "json")
-    if answer.returncode:
-        why = answer.stderr.strip().splitlines() or ["no reason given"]
-        if "project name must not be empty" in why[-1]:
-            raise Problem(
-                "Docker Compose cannot make a name out of this folder's: put one in .env,"
-                " COMPOSE_PROJECT_NAME=tcp-pair for example."
-            )
-        raise Problem(f"Docker Compose refuses docker-compose.yml with this .env: {why[-1]}")
-    config: Json = json.loads(answer.stdout)
-    return config
-
-
-def read_networks() -> list[Json]:
-    """Inspect every network that Docker has; one that goes meanwhile is left out."""
-    names = docker("network", "ls", "--quiet").stdout.split()
-    networks: list[Json] = json.loads(docker("network", "inspect", *names).stdout)
-    return networks
-
-
-def main() -> int:
-    """Print the first problem, if there is one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is started yet: no last words
-    try:
-        check(read_config(), read_networks(), is_local, os.environ)
-    except Problem as problem:
-        print(f"preflight: {problem}", file=sys.stderr)
-        return 1
+def look() -> int:
+    """Look at the configuration, at Docker's networks and at this host. Raises Problem."""
+    config = docker.compose_config()
+    names = docker.output("network", "ls", "--quiet").split()
+    # One that has gone meanwhile is left out, with an exit code that says so.
+    networks = json.loads(docker.run("network", "inspect", *names).stdout or "[]")
+    check(config, networks, is_local, os.environ)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(look)

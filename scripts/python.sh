@@ -3,5 +3,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-"${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    fail "${PYTHON:-python3} is not Python 3.11 or later: install that, or name it (make PYTHON=python3.12 ...)."
+why=$("$python" -c 'import sys; v = sys.version_info
+if v < (3, 11): sys.exit("it is %d.%d" % v[:2])' 2>&1) ||
+    fail "$python does not run as Python 3.11 or later: ${why##*: }
+Install that, or name it (make PYTHON=python3.12 ...)."

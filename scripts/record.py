@@ -3,12 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-PICTURE = Path(__file__).parent.parent / "docs" / "run.svg"
+from scripts.common import Problem, end_with, say
+
+PICTURE = Path("docs/run.svg")
 COMMAND = "make run"
 
 # In pixels. The width of a character is imposed, since nobody knows which font there will be.
@@ -20,8 +21,7 @@ text {{ fill: #1f2328; white-space: pre; animation: later step-end }}
 .client {{ fill: #0550ae }} .server {{ fill: #116329 }}
 @keyframes later {{ from, to {{ opacity: 0 }} }}
 @media (prefers-color-scheme: dark) {{
-  svg {{ background: #0d1117 }}
-  text {{ fill: #e6edf3 }}
+  svg {{ background: #0d1117 }} text {{ fill: #e6edf3 }}
   .client {{ fill: #79c0ff }} .server {{ fill: #7ee787 }}
 }}
 @media (prefers-reduced-motion) {{ text {{ animation: none }} }}
@@ -31,15 +31,13 @@ text {{ fill: #1f2328; white-space: pre; animation: later step-end }}
 def record() -> list[tuple[float, str]]:
     """Run the command, show what it says; return that, each line with its second."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    lines = [(0.0, f"$ {COMMAND}")]
-    process = subprocess.Popen(COMMAND.split(), env=environ, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    started = time.monotonic()
-    for line in process.stdout:
-        sys.stdout.write(line)
-        lines.append((time.monotonic() - started, line.rstrip("\n")))
-    if process.wait():
-        raise SystemExit(f"record: {COMMAND} failed, there is no new picture.")
+    lines, started = [(0.0, f"$ {COMMAND}")], time.monotonic()
+    with subprocess.Popen(COMMAND.split(), env=environ, stdout=subprocess.PIPE, text=True) as run:
+        for line in run.stdout or ():
+            say(line.rstrip("\n"))
+            lines.append((time.monotonic() - started, line.rstrip("\n")))
+    if run.returncode:
+        raise Problem(f"{COMMAND} failed: there is no new picture.")
     return lines
 
 
@@ -47,11 +45,11 @@ def draw(lines: list[tuple[float, str]]) -> str:
     """Return the picture."""
     width = 2 * MARGIN + max(len(line) for _, line in lines) * CHARACTER
     height = 2 * MARGIN + len(lines) * LINE
-    texts = []
+    texts = ""
     for number, (second, line) in enumerate(lines, 1):
         who = line.partition(" | ")[0]
         kind = f' class="{who}"' if who in {"client", "server"} else ""
-        texts.append(
+        texts += (
             f'<text x="{MARGIN}" y="{MARGIN + number * LINE - 6}"{kind}'
             f' textLength="{len(line) * CHARACTER:.1f}" lengthAdjust="spacingAndGlyphs"'
             f' style="animation-duration: {second:.2f}s">{escape(line)}</text>\n'
@@ -59,16 +57,16 @@ def draw(lines: list[tuple[float, str]]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}"'
         f' width="{width:.0f}" height="{height}" role="img" xml:space="preserve">\n'
-        f"<title>{COMMAND}</title>\n<style>{STYLE}</style>\n{''.join(texts)}</svg>\n"
+        f"<title>{COMMAND}</title>\n<style>{STYLE}</style>\n{texts}</svg>\n"
     )
 
 
-def main() -> None:
-    """Draw what is seen now."""
+def main() -> int:
     # Ctrl-C goes to the command too, whose last words are that it has left nothing running.
     signal.signal(signal.SIGINT, lambda *_: None)
     PICTURE.write_text(draw(record()), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    end_with(main)

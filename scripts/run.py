@@ -1,46 +1,56 @@
 """Build the images, run both containers once, and leave nothing running."""
 
-import signal
+import fcntl
 import subprocess
-import sys
+from collections.abc import Callable
 
-from pair import Pair
-from preflight import docker
+from scripts import ready
+from scripts.common import Problem, end_with
+from scripts.docker import output
+from scripts.pair import Commands, Pair, Processes
 
 
 def compose(*arguments: str) -> str:
-    """Return what Compose prints, or show why it failed and give up."""
-    answer = docker("compose", *arguments)
-    if answer.returncode:
-        sys.stderr.write(answer.stderr)
-        raise SystemExit(f"run: docker compose {arguments[0]} failed, see above.")
-    return answer.stdout.strip()
+    """Return what Compose prints, out of reach of Ctrl-C. Raises Problem."""
+    return output("compose", *arguments, start_new_session=True).strip()
 
 
-def down(_processes: list[subprocess.Popen[str]]) -> None:
-    """Take both containers and their network away; the processes that follow them then end."""
-    compose("down")
+def create() -> Commands:
+    """Create both containers; return how to start each, which gives its own exit code."""
+    compose("up", "--no-start")
+    client, server = (compose("ps", "--all", "--quiet", name) for name in ("client", "server"))
+    if not (client and server):
+        raise Problem("Somebody else is taking the pair down: try again.")
+    start = ["docker", "start", "--attach"]
+    return [*start, client], [*start, server]
+
+
+def down(_: Processes) -> None:
+    """Take containers and network away; the processes that follow the containers then end."""
+    try:
+        compose("down")
+    except Problem as problem:
+        raise Problem(f"{problem}\nContainers may be left: make down.") from None
+
+
+def once(play: Callable[[], int]) -> int:
+    """Play the pair when all is ready for it and nobody else does. Raises Problem."""
+    with open("docker-compose.yml", "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Problem("Another make run is at work in this folder: wait for it.") from None
+        ready.main()
+        if compose("ps", "--quiet"):
+            raise Problem("The pair is already running: make down first.")
+        if subprocess.run(["docker", "compose", "build", "--quiet"], check=False).returncode:
+            raise Problem("The images cannot be built, see above.")
+        return play()
 
 
 def main() -> int:
-    """Have Compose create the pair; start the two one by one, which gives their own exit codes."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a build leaves nothing behind: no last words
-    if compose("ps", "--quiet"):
-        raise SystemExit("run: the pair is already running: make down first.")
-    if subprocess.run(["docker", "compose", "build", "--quiet"], check=False).returncode:
-        raise SystemExit("run: the images cannot be built, see above.")
-    pair = Pair()
-    try:
-        compose("up", "--no-start")
-        client, server = (compose("ps", "--all", "--quiet", name) for name in ("client", "server"))
-        if not (client and server):
-            raise SystemExit("run: somebody else is taking the pair down: try again.")
-    except SystemExit:
-        down([])
-        raise
-    start = ["docker", "start", "--attach"]
-    return pair.play([*start, client], [*start, server], down)
+    return once(lambda: Pair("containers may be left: make down").play(create, down))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -2,11 +2,12 @@
 # Put what a folder's requirements.txt pins into its .venv; the folder is this one unless named.
 
 . "$(dirname "$0")/lib.sh"
+cd "$(dirname "$0")/.."
 
 scripts/python.sh
-python=${PYTHON:-python3}
-requirements=${1:-.}/requirements.txt
-venv=${1:-.}/.venv
+requirements=${1:+$1/}requirements.txt
+venv=${1:+$1/}.venv
+lock "$requirements"
 
 # A virtual environment survives neither another interpreter nor a move to another folder.
 want=$("$python" -VV; pwd; cat "$requirements")
@@ -14,7 +15,7 @@ want=$("$python" -VV; pwd; cat "$requirements")
 
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python cannot make virtual environments: install what it lacks (Debian: sudo apt-get install python3-venv)."
-say "installing the tools of $requirements into $venv"
+say "Installing the tools of $requirements into $venv."
 rm -rf "$venv"
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \

@@ -1,4 +1,4 @@
-"""The pair without Docker, played to its end: scripts/demo.py as `make demo` runs it."""
+"""The pair without Docker, played to its end: scripts.demo as `make demo` runs it."""
 
 import os
 import re
@@ -14,13 +14,16 @@ import pytest
 
 from tests.support import PATIENCE, ROOT
 
-SCRIPT = "scripts/demo.py"
 # Both wait, so that a signal comes while they do.
 STAYING = {"RETRY_DELAY": "30", "DRAIN_TIMEOUT": "0"}
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="which processes are left is read from /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/environ").exists(),
+        reason="which processes are left is read from /proc",
+    ),
+]
 
 
 class Demo:
@@ -30,7 +33,7 @@ class Demo:
         self._mark = f"DEMO={secrets.token_hex(8)}"
         environ = {"RETRY_DELAY": "0.1"} | env | dict([self._mark.split("=")])
         self.process = subprocess.Popen(
-            [sys.executable, *(command or [SCRIPT])],
+            [sys.executable, *(command or ["-m", "scripts.demo"])],
             cwd=ROOT,
             env=environ,
             stdout=subprocess.PIPE,
@@ -137,10 +140,8 @@ def test_the_client_comes_first(demos: list[Demo]) -> None:
 
 def test_a_client_that_does_not_say_that_it_waits(demos: list[Demo]) -> None:
     """Where LOG_LEVEL hides it, the server starts all the same, after a while."""
-    code = f"import sys; sys.path.append('{Path(SCRIPT).parent}'); import demo, pair"
-    demos.append(
-        demo := Demo("-c", f"{code}; pair.PATIENCE = 0.3; sys.exit(demo.main())", LOG_LEVEL="ERROR")
-    )
+    code = "from scripts import demo, pair; pair.PATIENCE = 0.3; raise SystemExit(demo.main())"
+    demos.append(demo := Demo("-c", code, LOG_LEVEL="ERROR"))
 
     assert demo.end() == (
         0,

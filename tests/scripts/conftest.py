@@ -1,0 +1,146 @@
+"""A folder with what make needs, and a docker first on PATH whose answers each test chooses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support import PATIENCE, ROOT
+
+CONFIG = {
+    "services": {
+        "server": {
+            "build": {"args": {"PYTHON_IMAGE": "python:3.14-slim"}},
+            "networks": {"pair": {"ipv4_address": "198.18.0.2"}},
+        },
+        "client": {"networks": {"pair": {"ipv4_address": "198.18.0.3"}}},
+    },
+    "networks": {
+        "pair": {
+            "name": "x_pair",
+            "ipam": {"config": [{"subnet": "198.18.0.0/29", "ip_range": "198.18.0.4/30"}]},
+        }
+    },
+}
+# A pair whose client waits for its server, and gets the reply; down ends what still runs.
+HEALTHY = {
+    "version *": "echo 28.5",
+    "compose ps --all --quiet *": 'echo "container-of-$5"',
+    "start --attach *client": """
+        echo 'T INFO waiting for 198.18.0.2:8888'
+        until [ -e server ] || [ -e down ]; do sleep 0.02; done
+        [ -e down ] && exit 143
+        echo 'SERVER OK - STATUS 200'""",
+    "start --attach *server": """
+        echo 'T INFO listening'; touch server
+        until [ -e down ]; do sleep 0.02; done""",
+    "compose down*": "touch down",
+    "network ls *": "echo abc",
+    "network inspect *": "echo '[]'",
+}
+
+
+class Project:
+    """The folder, and its programs: a shell script for each, with one answer for each pattern."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.bin, self.home = folder, folder / "bin", folder / "home"
+        self.answers: dict[str, dict[str, str]] = {}
+        self.bin.mkdir()
+        self.home.mkdir()
+        shutil.copy(ROOT / "Makefile", folder)
+        for name in ("app", "deploy", "scripts"):
+            (folder / name).symlink_to(ROOT / name)
+        (folder / "docker-compose.yml").touch()
+        self.env = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "TMPDIR": str(folder / "scratch"),
+            "PYTHON": sys.executable,
+        }
+        (folder / "scratch").mkdir()
+        self.configure("python:3.14-slim")
+        self.answer("docker", HEALTHY)
+
+    def configure(self, base_image: str) -> None:
+        """Let Compose find this base image, unless .env has another."""
+        text = json.dumps(CONFIG).replace("python:3.14-slim", "'$image'")
+        self.config = f"""
+            image=$(sed -n 's/^PYTHON_IMAGE=//p' .env 2>/dev/null | tail -n 1)
+            image=${{image:-{base_image}}}
+            echo '{text}'"""
+        self.answer("docker", {"compose *config --format json": self.config})
+
+    def answer(self, program: str, answers: dict[str, str]) -> None:
+        """Let a program answer so, before the answers that it has already."""
+        self.answers[program] = answers | {
+            key: code for key, code in self.answers.get(program, {}).items() if key not in answers
+        }
+        cases = (
+            f"{key.replace(' ', chr(92) + ' ')})\n{code};;\n"
+            for key, code in self.answers[program].items()
+        )
+        calls = f'echo "${{0##*/}} $*" >>{self.folder}/calls'
+        path = self.bin / program
+        path.write_text(f'#!/usr/bin/env bash\n{calls}\ncase "$*" in\n{"".join(cases)}esac\n')
+        path.chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        """What the programs have been called with."""
+        path = self.folder / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @contextmanager
+    def start(self, *command: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
+        """Start a command in a process group of its own, as a shell does; end it in any case."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            (self.folder / "down").touch()  # for what is out of its group
+            process.wait()
+            assert process.stdout
+            process.stdout.close()
+
+    def run(self, *command: str, **env: str) -> tuple[int, list[str]]:
+        """Run a command to its end; return its exit code, and the lines that it shows."""
+        with self.start(*command, **env) as process:
+            shown, _ = process.communicate(timeout=PATIENCE)
+        assert "Traceback" not in shown, shown
+        assert self.env["TMPDIR"] not in shown, shown
+        return process.returncode, shown.splitlines()
+
+    def call(
+        self, main: str, *arguments: str, patch: str = "", **env: str
+    ) -> tuple[int, list[str]]:
+        """Run the main function of a script, after ``patch``, which may change a constant."""
+        imports = (
+            "from scripts import clean, common, docker, pair, preflight, ready, run, run_tests"
+        )
+        code = f"{imports}\nfrom deploy import fleet_check\n{patch}\ncommon.end_with({main})"
+        return self.run(sys.executable, "-c", code, *arguments, **env)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Make the folder."""
+    return Project(tmp_path)

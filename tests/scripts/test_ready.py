@@ -1,0 +1,216 @@
+"""The base image: pulled, or made of Debian's packages where no registry answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.ready import set_in_env
+from tests.scripts.conftest import CONFIG, Project
+from tests.scripts.test_docker import APT, on_debian
+
+OWN = "tcp-pair-base:trixie"
+MISSING = {"image inspect python:3.14-slim": "exit 1"}
+REFUSED = MISSING | {"pull *": "echo working; echo no such host >&2; exit 1"}
+BUILDING = f"Building {OWN} from Debian's packages (a minute)."
+
+
+def debian(project: Project) -> None:
+    """Let a host of Debian build images, and remember the label of the last one."""
+    project.answer("apt-get", APT)
+    project.answer("mmdebstrap", {"*": "echo made >${@: -2:1}"})
+    label = 'printf "%s\\n" "$@" | sed -n "s/--change=LABEL made-of=//p" >label'
+    old = '[ -e label ] && echo "sha256:0 $(cat label)"'
+    inspect = "image inspect --format * tcp-pair-base:trixie"
+    project.answer("docker", {"import *": label, inspect: old})
+
+
+def test_an_image_that_is_there(project: Project) -> None:
+    """Nothing is said, pulled or written, and a user with a registry never hears of Debian."""
+    assert project.call("ready.main") == (0, [])
+    assert not any("pull" in call for call in project.calls)
+    assert not (project.folder / ".env").exists()
+
+
+def test_an_image_that_can_be_pulled(project: Project) -> None:
+    """It is pulled, which is all that is said."""
+    project.answer("docker", MISSING | {"pull *": "echo 3.14-slim: Pulling from library/python"})
+
+    assert project.call("ready.main") == (0, ["Pulling python:3.14-slim, which is not here yet."])
+    assert not (project.folder / ".env").exists()
+
+
+@on_debian
+@pytest.mark.parametrize("pull", ["echo working; echo no such host; exit 1", "exec sleep 60"])
+def test_no_registry(project: Project, pull: str) -> None:
+    """The default gives way to an image out of Debian's packages, and .env names that."""
+    debian(project)
+    project.answer("docker", MISSING | {"pull *": pull})
+    code, lines = project.call("ready.main", patch="ready.FIRST_ANSWER = 0.2")
+    why = "no such host" if "host" in pull else "no answer for 0.2 seconds"
+
+    assert code == 0, lines
+    assert lines[1:] == [
+        f"Cannot pull python:3.14-slim: {why}",
+        BUILDING,
+        f".env now says PYTHON_IMAGE={OWN}",
+    ]
+    assert (project.folder / ".env").read_text() == f"PYTHON_IMAGE={OWN}\n"
+    assert not any((project.folder / "scratch").iterdir())
+
+
+@on_debian
+def test_our_own_image_is_made_once_for_its_packages(project: Project) -> None:
+    """It is made where it is missing, and anew when it is made of other packages; the old goes."""
+    debian(project)
+    project.configure(OWN)
+
+    assert project.call("ready.main") == (0, [BUILDING])
+    assert not any("rmi" in call for call in project.calls)
+    assert project.call("ready.main") == (0, [])
+    assert project.call("ready.main", patch="ready.PYTHON += ('more',)") == (0, [BUILDING])
+    assert "docker rmi sha256:0" in project.calls
+
+
+@on_debian
+@pytest.mark.parametrize(
+    ("program", "answers", "said"),
+    [
+        ("apt-get", {"--print-uris update": "exit 0"}, "name no mirror of Debian"),
+        (
+            "mmdebstrap",
+            {"*": 'echo "E: cannot write ${@: -2:1}"; exit 1'},
+            "E: cannot write image.tar",
+        ),
+        ("docker", {"import *": "echo Error response from daemon: full; exit 1"}, "daemon: full"),
+    ],
+    ids=["no mirror", "mmdebstrap", "import"],
+)
+def test_an_image_that_cannot_be_made(
+    project: Project, program: str, answers: dict[str, str], said: str
+) -> None:
+    """What failed is said, and .env is as it was."""
+    debian(project)
+    project.answer("docker", REFUSED)
+    project.answer(program, answers)
+    code, lines = project.call("ready.main")
+
+    assert code == 1
+    assert lines[-1].startswith(f"Cannot build {OWN} here: ")
+    assert said in lines[-1]
+    assert not (project.folder / ".env").exists()
+
+
+@pytest.mark.parametrize(
+    ("image", "env", "said"),
+    [
+        ("", {}, "PYTHON_IMAGE is empty in .env: name one, or remove that line."),
+        ("", {"PYTHON_IMAGE": ""}, "PYTHON_IMAGE is empty in your shell: unset it."),
+        ("mine:1", {}, "mine:1 cannot be pulled: in .env, set PYTHON_IMAGE to an image"),
+        (
+            "python:3.14-slim",
+            {"PYTHON_IMAGE": "python:3.14-slim"},
+            "python:3.14-slim cannot be pulled: in your shell, set PYTHON_IMAGE to an image",
+        ),
+    ],
+    ids=["empty", "empty in the shell", "of the user", "in the shell"],
+)
+def test_an_image_that_only_its_user_can_change(
+    project: Project, image: str, env: dict[str, str], said: str
+) -> None:
+    """What somebody has chosen is not replaced; where to change it is said."""
+    project.answer("docker", REFUSED | {"image inspect mine:1": "exit 1"})
+    project.configure(image)
+    code, lines = project.call("ready.main", **env)
+
+    assert code == 1
+    assert lines[-1].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "A=own\n"),
+        ("", "A=own\n"),
+        ("B=1", "B=1\nA=own\n"),
+        ("A=old\nB=1\n", "A=own\nB=1\n"),
+        ("  export A = old # why\nB='1", "  export A =own\nB='1"),
+        ('A="old\nA=2"\n', "A=own\n"),
+        ("B='1\nA=2'\nA=old\n", "B='1\nA=2'\nA=own\n"),
+        ('B="1\\"\nA=2"\n', 'B="1\\"\nA=2"\nA=own\n'),
+        ("# A=old\nAA=1\nB=é\udcff\n", "# A=old\nAA=1\nB=é\udcff\nA=own\n"),
+    ],
+    ids=[
+        *("no file", "empty", "no end of line", "there", "export", "several lines"),
+        *("inside a value", "escaped quote", "other names, other bytes"),
+    ],
+)
+def test_a_line_of_env(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+) -> None:
+    """One variable is set, through a link, and every other line stays as it is."""
+    monkeypatch.chdir(tmp_path)
+    Path(".env").symlink_to("real")
+    if before is not None:
+        Path("real").write_bytes(before.encode(errors="surrogateescape"))
+    set_in_env("A", "own")
+
+    assert Path("real").read_bytes() == after.encode(errors="surrogateescape")
+
+
+@on_debian
+@pytest.mark.parametrize("kind", ["not writable", "not believed"])
+def test_an_env_that_cannot_be_set(project: Project, kind: str) -> None:
+    """The line that is to be put there is said."""
+    debian(project)
+    project.answer("docker", REFUSED)
+    if kind == "not writable":
+        (project.folder / ".env").mkdir()
+    else:
+        text = json.dumps(CONFIG)
+        project.answer("docker", {"compose *config --format json": f"echo '{text}'"})
+    code, lines = project.call("ready.main")
+
+    assert code == 1
+    assert f"put PYTHON_IMAGE={OWN} there" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (
+            {"compose config *": "echo unexpected character >&2; exit 15"},
+            "Docker Compose refuses docker-compose.yml with this .env: unexpected character",
+        ),
+        (
+            {"compose config *": "exit 1", "compose --project-name=any config --quiet": "exit 0"},
+            "Docker Compose cannot make a name out of this folder's",
+        ),
+        ({"network ls *": "echo gone away >&2; exit 1"}, "docker network ls: gone away"),
+        (
+            {
+                "network inspect *": "echo '[{}]'".format(
+                    json.dumps({"Name": "lan", "IPAM": {"Config": [{"Subnet": "198.18.0.0/16"}]}})
+                )
+            },
+            "SUBNET=198.18.0.0/29 overlaps 198.18.0.0/16 of Docker's network lan",
+        ),
+    ],
+    ids=["bad .env", "no name", "daemon away", "overlap"],
+)
+def test_what_is_wrong_is_said(project: Project, answers: dict[str, str], said: str) -> None:
+    """A sentence says what keeps the pair from starting, and nothing is pulled before."""
+    any_name = "exit 0" if "name" in said else "echo unexpected character >&2; exit 15"
+    project.answer("docker", {"compose --project-name=any config --quiet": any_name} | answers)
+    code, lines = project.call("ready.main")
+
+    assert code == 1
+    assert lines[0].startswith(said)
+    assert not any("image" in call for call in project.calls)
+
+
+def test_networks_that_go_meanwhile(project: Project) -> None:
+    """One that is no longer there when it is looked at is not spoken of."""
+    project.answer("docker", {"network inspect *": "echo '[]'; echo not found >&2; exit 1"})
+
+    assert project.call("ready.main") == (0, [])
