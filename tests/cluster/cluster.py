@@ -13,19 +13,19 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests import support
 from tests.support import ROOT
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
-# Seconds that nothing here takes, even on a busy machine: reached only where a test fails.
+# An upper bound in seconds of any wait; only a failing test reaches it.
 PATIENCE = 60.0
 
 # What a user of the project has of it on a host.
@@ -106,15 +106,10 @@ def environment(**env: str) -> dict[str, str]:
     return {name: os.environ[name] for name in kept} | env
 
 
-def until(condition: Callable[[], T]) -> T:
-    """Wait until a condition holds, with the patience and the pauses that Docker needs."""
-    return support.until(condition, PATIENCE, 0.1)
-
-
 class Host:
     """A Docker daemon in namespaces of its own, with one link to the bridge, and a project."""
 
-    def __init__(self, wire: str, number: int, folder: Path, driver: str) -> None:
+    def __init__(self, wire: str, number: int, folder: Path) -> None:
         self.name = f"host{number}"
         self.address = f"{WIRE}{number}"
         self.project = folder / "tcp-pair"
@@ -126,7 +121,6 @@ class Host:
         settings = {
             "data-root": f"{folder}/data",
             "hosts": [self.daemon],
-            "storage-driver": driver,
             "bip": "198.18.1.1/24",
             "default-address-pools": [{"base": "198.18.2.0/23", "size": 26}],
             "cgroup-parent": f"/{folder.parent.name}/{self.name}",
@@ -153,15 +147,25 @@ class Host:
         peer = ("type", "veth", "peer", "name", "eth0", "netns", str(self._pid))
         succeed(*self._on_wire, "add", self._port, *peer)
         succeed(*self._on_wire, "set", self._port, "master", "wire", "up")
-        inside = ("nsenter", f"--target={self._pid}", "--net", "ip")
-        succeed(*inside, "address", "add", f"{self.address}/24", "dev", "eth0")
-        succeed(*inside, "link", "set", "eth0", "up")
+        self._inside = ("nsenter", f"--target={self._pid}", "--net")
+        succeed(*self._inside, "ip", "address", "add", f"{self.address}/24", "dev", "eth0")
+        succeed(*self._inside, "ip", "link", "set", "eth0", "up")
 
     def answers(self) -> bool:
         """Tell whether the daemon answers."""
         assert self._process.poll() is None, self._log.read_text()
         command = ["docker", f"--host={self.daemon}", "version"]
         return not subprocess.run(command, capture_output=True, check=False).returncode
+
+    def report(self) -> str:
+        """Return how its containers are, and what they and the daemon have logged."""
+        containers = self.docker("ps", "--all", "--format={{.Names}} is {{.Status}}").splitlines()
+        logs = (self._docker("logs", line.split()[0]) for line in containers)
+        said = (
+            f"--- {line}\n{log.stdout}{log.stderr}"
+            for line, log in zip(containers, logs, strict=True)
+        )
+        return "\n".join([f"=== {self.name}", self._log.read_text()[-2000:], *said])
 
     def docker(self, *arguments: str) -> str:
         """Return what docker prints on this host."""
@@ -193,6 +197,21 @@ class Host:
         """Put it back."""
         succeed(*self._on_wire, "set", self._port, "up")
 
+    @contextmanager
+    def narrow(self, chain: str) -> Iterator[None]:
+        """Lose overlay packets above 1,400 bytes that come (INPUT) or leave (OUTPUT).
+
+        A wire that carries less than the hosts believe does so. Swarm's own TCP would notice, by
+        ICMP; so only VXLAN is touched.
+        """
+        large = ("-p", "udp", "--dport", "4789", "-m", "length", "--length", "1401:")
+        rule = (chain, *large, "-j", "DROP")
+        succeed(*self._inside, "iptables", "--wait", "--insert", *rule)
+        try:
+            yield
+        finally:
+            succeed(*self._inside, "iptables", "--wait", "--delete", *rule)
+
     def lose(self) -> None:
         """End it at once, as a power failure does."""
         os.kill(self._pid, signal.SIGKILL)
@@ -201,6 +220,17 @@ class Host:
     def wait(self) -> None:
         """Wait until nothing of it runs."""
         self._process.wait(PATIENCE)
+
+
+def until(awaited: str, look: Callable[[], T], *hosts: Host) -> T:
+    """Look until there is something to return; in vain, say how these hosts are."""
+    give_up = time.monotonic() + PATIENCE
+    while not (seen := look()):
+        if time.monotonic() > give_up:
+            reports = "\n".join(host.report() for host in hosts)
+            raise AssertionError(f"waited for {awaited}, saw {seen!r}\n{reports}")
+        time.sleep(0.1)
+    return seen
 
 
 @contextmanager
@@ -217,16 +247,14 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
         assert keeper.stdin
         assert keeper.stdout
         wire = keeper.stdout.readline().decode().strip()
-        driver = succeed("docker", "info", "--format", "{{.Driver}}").stdout.strip()
         hosts: list[Host] = []
         try:
             hosts.extend(
-                Host(wire, number, folder / f"host{number}", driver)
-                for number in range(1, size + 1)
+                Host(wire, number, folder / f"host{number}") for number in range(1, size + 1)
             )
             for host in hosts:
                 copy_project(host.project)
-                until(host.answers)
+                until(f"{host.name} to answer", host.answers)
             join(hosts, managers)
             bring_images(hosts, folder, base_image)
             yield hosts

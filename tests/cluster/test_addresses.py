@@ -18,7 +18,11 @@ def network(hosts: list[Host]) -> str:
     command = command.replace("192.168.15.128/25", SETTINGS["IP_RANGE"])
     name: str = command.split()[-1]
     hosts[0].docker(*command.split())
-    until(lambda: name in hosts[1].docker("network", "ls", "--format", "{{.Name}}").split())
+
+    def there() -> bool:
+        return name in hosts[1].docker("network", "ls", "--format", "{{.Name}}").split()
+
+    until(f"the network {name}", there, hosts[1])
     return name
 
 
@@ -34,7 +38,7 @@ def test_the_client_of_one_host_waits_for_the_server_of_another(
     """Client first, server later, each at its fixed address: the client gets its 200."""
     here, there = hosts[:2]
     client = start(there, "client")
-    until(lambda: "waiting for" in there.log(client))
+    until("a client that waits", lambda: "waiting for" in there.log(client), there)
     server = start(here, "server")
     exit_code = there.docker("wait", client).strip()
 

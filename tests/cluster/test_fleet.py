@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.cluster import PATIENCE, Host, environment, until
 
-_ROW = re.compile(r"(host\d)  (\S+) +(\S+) +(\S+) +(\S+)")
+_ROW = re.compile(r"(host\d)  (\S+)" + 6 * r" +(\S+)")
 
 
 class Report(NamedTuple):
@@ -21,7 +21,7 @@ class Report(NamedTuple):
 
     @property
     def rows(self) -> dict[str, list[str]]:
-        """Return status, attempts, and the two measured times of each node."""
+        """Return what is shown of each node, from its status on."""
         found = filter(None, map(_ROW.fullmatch, self.output.splitlines()))
         return {row[1]: list(row.groups()[1:]) for row in found}
 
@@ -41,12 +41,12 @@ class Fleet:
         assert self.first.exit_code == 0, self.first.output
 
     @contextmanager
-    def started_check(self, host: Host) -> Iterator[subprocess.Popen[str]]:
+    def started_check(self, host: Host, **env: str) -> Iterator[subprocess.Popen[str]]:
         """Run make fleet-check on a host while something else happens."""
         with subprocess.Popen(
             ["make", "--no-print-directory", "fleet-check"],
             cwd=host.project,
-            env=environment(DOCKER_HOST=host.daemon),
+            env=environment(DOCKER_HOST=host.daemon, **env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -57,9 +57,9 @@ class Fleet:
             finally:
                 process.kill()
 
-    def check(self, host: Host | None = None) -> Report:
+    def check(self, host: Host | None = None, **env: str) -> Report:
         """Run make fleet-check to its end, on the manager unless it is to be another host."""
-        with self.started_check(host or self.manager) as process:
+        with self.started_check(host or self.manager, **env) as process:
             return report(process)
 
     def containers(self, service: str, *filters: str) -> list[tuple[Host, str]]:
@@ -83,7 +83,7 @@ class Fleet:
             for host in hosts:
                 change = ("node", "update", f"--availability={availability}")
                 self.manager.docker(*change, host.name)
-            until(elsewhere)
+            until("a server on another host", elsewhere, *self.hosts)
         found = elsewhere()
         assert found
         return found
@@ -119,10 +119,16 @@ def test_every_node_checks_anew_each_time(fleet: Fleet) -> None:
     assert again.exit_code == 0, again.output
     for report in (fleet.first, again):
         assert report.statuses == {host.name: "ok" for host in fleet.hosts}
-        for attempts, connect_ms, reply_ms in (row[1:] for row in report.rows.values()):
+        for attempts, connect_ms, reply_ms, rtt_ms, mss, resent in (
+            row[1:] for row in report.rows.values()
+        ):
             assert int(attempts) >= 1
             assert float(connect_ms) > 0
             assert float(reply_ms) > 0
+            assert float(rtt_ms) > 0
+            # The overlay has 1,450 of the wire's 1,500 bytes; IP, TCP and its time take 52.
+            assert int(mss) == 1398
+            assert int(resent) >= 0
     after = server.log(container).count(": Testando conexão")
     assert after == before + len(fleet.hosts)
 
@@ -135,11 +141,12 @@ def test_the_check_asks_the_server_that_is_configured_now(fleet: Fleet) -> None:
 
     server, container = fleet.server_away_from()
     assert report.exit_code == 0, report.output
-    assert "REPLY=another $REPLY" in server.inspect("container", container)["Config"]["Env"]
+    configured = server.inspect("container", container)["Config"]["Env"]
+    assert "REPLY=another $REPLY".ljust(len("REPLY=") + 4000, ".") in configured
 
 
 def test_the_containers_of_the_stack_may_do_little(fleet: Fleet) -> None:
-    """The server runs read-only, without capabilities, as nobody in particular, within limits."""
+    """The server runs read-only, without capabilities, as an unprivileged user, within limits."""
     server, container = fleet.server_away_from()
 
     found = server.inspect("container", container)
@@ -157,7 +164,33 @@ def test_a_worker_cannot_check(fleet: Fleet) -> None:
     report = fleet.check(fleet.hosts[-1])
 
     assert report.exit_code != 0
-    assert "not a swarm manager" in report.output
+    assert not report.rows
+    assert "fleet-check: docker " in report.output
+
+
+def test_a_node_behind_a_narrow_wire_is_named(fleet: Fleet) -> None:
+    """Where small packets pass and large ones are lost, either way, one node is red by name."""
+    narrow = fleet.hosts[-1]
+    fleet.server_away_from(narrow)
+
+    # With the whole DEADLINE: hosts are slow to learn where the server has gone.
+    sound = fleet.check()
+    broken = {}
+    for chain in ("OUTPUT", "INPUT"):
+        with narrow.narrow(chain):
+            broken[chain] = fleet.check(DEADLINE="4")
+    mended = fleet.check()
+
+    assert sound.exit_code == 0, sound.output
+    expected = {host.name: "no-reply" if host is narrow else "ok" for host in fleet.hosts}
+    for report in broken.values():
+        assert report.exit_code != 0
+        assert report.statuses == expected, report.output
+    # What is lost on its way to the client, the server sends again.
+    again = rf"{narrow.name} did not get the right reply: .*, \d+ segments? sent again"
+    assert re.search(again, broken["OUTPUT"].output), broken["OUTPUT"].output
+    assert mended.exit_code == 0, mended.output
+    assert mended.statuses == {host.name: "ok" for host in fleet.hosts}
 
 
 def test_a_node_that_is_cut_off_is_named(fleet: Fleet) -> None:
@@ -170,7 +203,7 @@ def test_a_node_that_is_cut_off_is_named(fleet: Fleet) -> None:
         broken = fleet.check()
     finally:
         cut.mend()
-    until(lambda: fleet.ready(cut))
+    until(f"{cut.name} to be ready", lambda: fleet.ready(cut), fleet.manager)
     mended = fleet.check()
 
     assert broken.exit_code != 0
@@ -190,10 +223,12 @@ def test_a_waiting_client_is_answered_by_the_rescheduled_server(fleet: Fleet) ->
 
     with fleet.started_check(fleet.manager) as process:
         until(
+            "a client that waits",
             lambda: any(
                 host is fleet.manager and "waiting for" in host.log(client)
                 for host, client in fleet.containers("client")
-            )
+            ),
+            *fleet.hosts,
         )
         lost.lose()
         fleet.hosts.remove(lost)

@@ -3,20 +3,17 @@
 from typing import Any
 
 import pytest
-from fleet_check import Row, can_check, judge, of_round, read_deadline, table
-from preflight import Problem
+
+from deploy.fleet_check import Row, can_check, fill, judge, of_round, read_deadline, table
+from scripts.common import Problem
 
 READY = {"Hostname": "one", "Status": "Ready", "Availability": "Active"}
-OK = {"status": "ok", "error": None, "attempts": 2, "connect_ms": 0.5, "reply_ms": 1.25}
+MEASURED = {"connect_ms": 0.5, "reply_ms": 1.25, "rtt_ms": 0.25, "mss": 1398, "resent": 0}
+OK = {"status": "ok", "error": None, "attempts": 2} | MEASURED
+CUT = {"status": "no-reply", "error": "The reply did not come in time", "attempts": 3}
 WHY = "no answer from the name server"
-UNRESOLVED = {
-    "status": "unresolved",
-    "error": WHY,
-    "attempts": 3,
-    "connect_ms": None,
-    "reply_ms": None,
-}
-LOST = Row("one", "down", why="the manager has lost it")
+UNRESOLVED = {"status": "unresolved", "error": WHY, "attempts": 3, "resent": None}
+LOST = Row("one", "down", "the manager has lost it", {})
 
 
 def task(state: str, **status: str) -> dict[str, Any]:
@@ -27,23 +24,23 @@ def task(state: str, **status: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("node", "its_task", "result", "row"),
     [
-        ({}, task("complete"), OK, Row("one", "ok", "2", "0.5", "1.25")),
+        ({}, task("complete"), OK, Row("one", "ok", "", OK)),
         (
             *({}, task("failed", Err="task: non-zero exit (68)"), UNRESOLVED),
-            Row("one", "unresolved", "3", why=WHY),
+            Row("one", "unresolved", WHY, UNRESOLVED),
         ),
-        ({}, task("complete"), None, Row("one", "ok", why="its log cannot be read")),
-        ({"Status": "Down"}, task("complete"), OK, Row("one", "ok", "2", "0.5", "1.25")),
+        ({}, task("complete"), None, Row("one", "ok", "its log cannot be read", {})),
+        ({"Status": "Down"}, task("complete"), OK, Row("one", "ok", "", OK)),
         ({"Status": "Down"}, task("assigned"), None, LOST),
         ({"Status": "Down"}, None, None, LOST),
-        ({"Availability": "Drain"}, None, None, Row("one", "drain", why="it takes no tasks")),
-        ({"Availability": "Pause"}, None, None, Row("one", "pause", why="it takes no tasks")),
+        ({"Availability": "Drain"}, None, None, Row("one", "drain", "it takes no tasks", {})),
+        ({"Availability": "Pause"}, None, None, Row("one", "pause", "it takes no tasks", {})),
         (
             *({}, task("rejected", Err="No such image: tcp-pair-client:latest"), None),
-            Row("one", "no-result", why="No such image: tcp-pair-client:latest"),
+            Row("one", "no-result", "No such image: tcp-pair-client:latest", {}),
         ),
-        ({}, task("preparing"), None, Row("one", "no-result", why="its client is preparing")),
-        ({}, None, None, Row("one", "no-result", why="its client is not started")),
+        ({}, task("preparing"), None, Row("one", "no-result", "its client is preparing", {})),
+        ({}, None, None, Row("one", "no-result", "its client is not started", {})),
     ],
 )
 def test_a_node_is_judged_by_its_client_first(
@@ -54,6 +51,34 @@ def test_a_node_is_judged_by_its_client_first(
 ) -> None:
     """Only the right reply is ok, and anything else has its reason."""
     assert judge(READY | node, its_task, result) == row
+
+
+@pytest.mark.parametrize(
+    ("resent", "said"),
+    [(None, ""), (0, ""), (1, ", 1 segment sent again"), (5, ", 5 segments sent again")],
+)
+def test_what_was_sent_again_is_said_of_a_node(resent: int | None, said: str) -> None:
+    """Where the client's kernel had to send something again, the reason says so."""
+    row = judge(READY, task("failed"), CUT | {"resent": resent})
+
+    assert row.why == f"The reply did not come in time{said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("", 4000 * "."),
+        ("Testando conexão", "Testando conexão" + 3983 * "."),
+        (r"a\r\n\\\x00", r"a\r\n\\\x00" + 3995 * "."),
+        (3999 * "é", 3999 * "é"),
+        (1999 * "é", 1999 * "é" + ".."),
+        ("not valid\\", "not valid\\"),
+        (r"not valid\x4", r"not valid\x4"),
+    ],
+)
+def test_a_text_is_filled_until_it_needs_full_packets(text: str, filled: str) -> None:
+    """Its bytes count, not its characters; what is longer, or not valid, stays as it is."""
+    assert fill(text) == filled
 
 
 @pytest.mark.parametrize(
@@ -90,13 +115,14 @@ def test_only_tasks_of_the_round_count(number: int) -> None:
 
 
 def test_the_rows_stand_under_their_titles() -> None:
-    """Names are flush left, numbers flush right, and no row is without its dashes."""
-    rows = [Row("a-long-name", "ok", "12", "0.5", "10.25"), Row("b", "down", why="lost")]
+    """Names are flush left, numbers flush right, and what is not known is a dash."""
+    result = {"attempts": 12} | MEASURED | {"connect_ms": None}
+    rows = [Row("a-long-name", "ok", "", result), Row("b", "down", "lost", {})]
 
     assert table(rows).splitlines() == [
-        "node         status  attempts  connect ms  reply ms",
-        "a-long-name  ok            12         0.5     10.25",
-        "b            down           -           -         -",
+        "node         status  attempts  connect ms  reply ms  rtt ms   mss  resent",
+        "a-long-name  ok            12           -      1.25    0.25  1398       0",
+        "b            down           -           -         -       -     -       -",
     ]
 
 

@@ -1,0 +1,1 @@
+"""What is for more than one machine; README.md has it."""
