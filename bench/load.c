@@ -6,18 +6,19 @@
  * that no backlog overflows: beyond that number the ones that have had their reply stay open,
  * and the oldest of them makes place for the next.
  *
- * Once all are open, each line on stdin is answered with the number of exchanges so far; the end
- * of stdin ends the load. It is one epoll loop like the servers, so that on a core of its own it
- * keeps up with the fastest of them. */
+ * The number of exchanges so far is in the first long of the file COUNTER, and whether all are open
+ * in the second: whoever maps it reads them at any moment, however busy this loop is. It is one
+ * epoll loop like the servers, so that on a core of its own it keeps up with the fastest of them. */
 
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -81,42 +82,33 @@ static int hear(struct connection *connection)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6)
-        errx(64, "usage: load PORT kept|new|once CONNECTIONS MESSAGE REPLY");
+    if (argc != 7)
+        errx(64, "usage: load PORT kept|new|once CONNECTIONS MESSAGE REPLY COUNTER");
     server.sin_port = htons(atoi(argv[1]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int kept = !strcmp(argv[2], "kept"), once = !strcmp(argv[2], "once");
     int wanted = atoi(argv[3]);
     message = argv[4], message_size = strlen(message);
     reply = argv[5], reply_size = strlen(reply);
+    volatile long *shared = mmap(NULL, 2 * sizeof(long), PROT_READ | PROT_WRITE, MAP_SHARED,
+                                 open(argv[6], O_RDWR), 0);
+    if (shared == MAP_FAILED)
+        err(1, "%s", argv[6]);
     alarm(LONGEST_SECONDS);
 
     epoll = epoll_create1(0);
-    struct epoll_event events[BATCH], event = {.events = EPOLLIN};
+    struct epoll_event events[BATCH], event;
     struct connection *connections = calloc(wanted, sizeof *connections);
     struct connection **silent = calloc(wanted, sizeof *silent); /* a ring, oldest first */
-    int started = 0, oldest = 0, silents = 0, listening = 0;
-    long exchanges = 0;
+    int started = 0, oldest = 0, silents = 0;
     while (started < wanted && started < IN_FLIGHT)
         start(&connections[started++]);
 
     for (;;) {
-        if (!listening && started == wanted && exchanges >= wanted) {
-            listening = 1;
-            event = (struct epoll_event){.events = EPOLLIN};
-            epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event);
-        }
+        shared[1] = started == wanted && shared[0] >= wanted;
         int ready = epoll_wait(epoll, events, BATCH, -1);
         for (int i = 0; i < ready; i++) {
             struct connection *connection = events[i].data.ptr;
-            if (!connection) {
-                char line[2];
-                if (read(STDIN_FILENO, line, 1) <= 0)
-                    return 0;
-                printf("%ld\n", exchanges);
-                fflush(stdout);
-                continue;
-            }
             if (events[i].events & EPOLLOUT) {
                 event = (struct epoll_event){.events = EPOLLIN, .data.ptr = connection};
                 epoll_ctl(epoll, EPOLL_CTL_MOD, connection->sock, &event);
@@ -125,7 +117,7 @@ int main(int argc, char **argv)
             }
             if (!hear(connection))
                 continue;
-            exchanges++;
+            shared[0]++;
             if (kept) {
                 speak(connection);
             } else if (!once) {

@@ -1,6 +1,7 @@
 """Print the resident memory, in KiB, of Python with socket imported, and of the server at rest.
 
-Stands alone, because it runs in the server's image too: ``docker run … python3 - <bench/rest.py``.
+Stands alone, because it runs in the server's image too:
+``docker run … python3 - app.server <bench/rest.py``.
 """
 
 import os
@@ -25,4 +26,4 @@ def resident(*arguments: str) -> int:
 
 
 waiting = "import os, socket; os.write(2, b'ready\\n'); os.read(0, 1)"
-print(resident("-c", waiting), resident("-m", "app.server"))
+print(resident("-c", waiting), resident("-m", sys.argv[1]))

@@ -90,14 +90,11 @@ def sketch() -> None:
 
 
 if __name__ == "__main__":
-    match sys.argv[1]:
-        case "streams":
-            asyncio.run(streams())
-        case "protocol":
-            asyncio.run(protocol())
-        case "uvloop":
-            uvloop_protocol()
-        case "threads":
-            threads()
-        case "sketch":
-            sketch()
+    serve = {
+        "streams": lambda: asyncio.run(streams()),
+        "protocol": lambda: asyncio.run(protocol()),
+        "uvloop": uvloop_protocol,
+        "threads": threads,
+        "sketch": sketch,
+    }
+    serve[sys.argv[1]]()
