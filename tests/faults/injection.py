@@ -1,0 +1,99 @@
+"""Which system calls the programs make, and how strace has one of them fail."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+SIGNAL = "SIGTERM"
+# What the man page of each call names, less what only a mistake in the program brings about
+# (EBADF, EFAULT, EINVAL, ENOTSOCK and the like), and what accept(2), tcp(7) and a firewall add.
+# close(2) is not here: that of a socket does not fail.
+ERRORS = {
+    "socket": "EACCES EAFNOSUPPORT EMFILE ENFILE ENOBUFS ENOMEM",
+    "socketpair": "EAFNOSUPPORT EMFILE ENFILE EOPNOTSUPP",
+    "setsockopt": "ENOBUFS ENOPROTOOPT",
+    "getsockopt": "ENOBUFS ENOPROTOOPT",
+    "bind": "EACCES EADDRINUSE EADDRNOTAVAIL ENOMEM",
+    "listen": "EADDRINUSE",
+    "getsockname": "ENOBUFS",
+    "getpeername": "ENOBUFS ENOTCONN",
+    "accept4": "EAGAIN ECONNABORTED EHOSTDOWN EHOSTUNREACH EINTR EMFILE ENETDOWN ENETUNREACH ENFILE"
+    " ENOBUFS ENOMEM ENOPROTOOPT EOPNOTSUPP EPERM EPROTO ETIMEDOUT",
+    "connect": "EACCES EADDRINUSE EADDRNOTAVAIL EAGAIN ECONNREFUSED EHOSTUNREACH EINTR"
+    " ENETUNREACH ENOBUFS EPERM ETIMEDOUT",
+    "sendto": "EACCES EAGAIN ECONNRESET EHOSTUNREACH EINTR ENETUNREACH ENOBUFS ENOMEM EPERM EPIPE"
+    " ETIMEDOUT",
+    "recvfrom": "EAGAIN ECONNREFUSED ECONNRESET EHOSTUNREACH EINTR ENETUNREACH ENOMEM ETIMEDOUT",
+    "shutdown": "ENOTCONN",
+    "epoll_create1": "EMFILE ENFILE ENOMEM",
+    "epoll_ctl": "ENOMEM ENOSPC",
+    "epoll_wait": "EINTR",
+    "epoll_pwait": "EINTR",
+    "poll": "EINTR ENOMEM",
+    "ppoll": "EINTR ENOMEM",
+    "clock_nanosleep": "EINTR",
+    "write": "EAGAIN EDQUOT EFBIG EINTR EIO ENOSPC EPIPE",
+    "clone": "EAGAIN ENOMEM",
+    "clone3": "EAGAIN ENOMEM",
+    "futex": "",  # where one fails, glibc takes it for damage and ends the process
+    "brk": "ENOMEM",
+    "madvise": "EAGAIN ENOMEM",
+    "mmap": "ENOMEM",
+    "mprotect": "ENOMEM",
+    "mremap": "ENOMEM",
+    "munmap": "ENOMEM",
+}
+THREADS = {"clone", "clone3", "connect", "futex", "madvise", "mmap", "mprotect", "socket"}
+MEMORY = {"brk", "madvise", "mmap", "mprotect", "mremap", "munmap"}
+
+
+class Fault(NamedTuple):
+    """An error that a call returns at one of its places, or a signal that comes there.
+
+    ``place`` counts the calls of that name in each thread, from 1; from ``"2+"`` on all fail.
+    """
+
+    call: str
+    place: int | str
+    error: str
+
+
+def strace(file: Path, fault: Fault | None) -> tuple[str, ...]:
+    """Return the prefix of a program whose calls are written to a file, and may fail."""
+    calls = ",?".join(ERRORS)
+    # As a grandchild, so that the child is the program itself.
+    command = ["strace", "-D", "-f", "-qq", "-o", str(file), f"--trace=?{calls},rt_sigaction"]
+    what = ""
+    if fault:
+        # brk(2) tells a failure by an address that is too low: "C library/kernel differences".
+        what = "retval=0" if fault.call == "brk" else f"error={fault.error}"
+        what = f"signal={SIGNAL}" if fault.error == SIGNAL else what
+        command.append(f"--inject={fault.call}:{what}:when={fault.place}")
+    if not what.startswith("signal"):
+        command.append("--seccomp-bpf")  # stops the program at these calls only
+    return tuple(command)
+
+
+def places(file: Path) -> dict[str, list[int]]:
+    """Return the places of each call that only what comes after the beginning of main reaches."""
+    begun: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    found: dict[str, set[int]] = {}
+    for line in file.read_text(errors="replace").splitlines():
+        if not (made := re.match(r"(\d+) +(\w+)\((\d*)", line)):
+            continue
+        thread, call, number = made.groups()
+        counts[thread, call] += 1
+        place = counts[thread, call]
+        if "rt_sigaction(SIGTERM, {sa_handler=0x" in line and not begun:
+            begun.update({name: count for (_, name), count in counts.items()})
+        # What main writes to its wake-up pair fails only where that has something to read.
+        elif begun and place > begun[call] and not (call == "write" and int(number) > 2):
+            found.setdefault(call, set()).add(place)
+    return {call: sorted(reached) for call, reached in found.items() if call in ERRORS}
+
+
+def has_struck(file: Path, fault: Fault) -> bool:
+    """Tell whether the program has reached the fault, and that after main has begun."""
+    return fault.place in places(file).get(fault.call, [])
