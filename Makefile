@@ -1,72 +1,101 @@
 .POSIX:
-PYTHON = python3
+PYTHON ?= python3
 export PYTHON
 bin = .venv/bin
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
 
-run: ready ## run the pair once: both logs, the client's result, nothing left running
-	@$(PYTHON) scripts/run.py
+run: python ## run the pair once: both logs, the client's result, nothing left running
+	@$(PYTHON) -m scripts.run
 
-record: ready ## draw docs/run.svg from what make run shows
-	@$(PYTHON) scripts/record.py
+packets: python ## run it with every packet explained; LANGUAGE=pt in Portuguese
+	@$(PYTHON) -m packets.run $(KEPT)
 
-up: ready ## start the pair in the background
+record: python ## draw docs/run.svg from what make run shows
+	@$(PYTHON) -m scripts.record
+
+picture: python ## draw docs/packets.png from docs/packets.pcap, by Chromium
+	@LANGUAGE=en $(PYTHON) -m packets.run docs/packets.pcap
+	@grep -v "<time>00:46:0\|<time>00:46:10" docs/packets.html >docs/packets-part.html
+	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1240,1130 \
+		--screenshot=docs/packets.png docs/packets-part.html
+	@rm docs/packets-part.html
+
+up: python ## start the pair in the background
+	@$(PYTHON) -m scripts.ready
 	@docker compose build --quiet
 	@docker compose up --detach
 
-down: ## stop what make up started
+down: docker ## stop what make up started
 	@docker compose down
 
-logs: ## show the logs of what make up started
+logs: docker ## show the logs of what make up started
 	@docker compose logs
 
-demo: ## run the same pair as two local processes, without Docker
-	@scripts/python.sh
-	@$(PYTHON) scripts/demo.py
+demo: python ## run the same pair as two local processes, without Docker
+	@$(PYTHON) -m scripts.demo
 
-fleet-check: ## let every node of a Docker Swarm make one check (deploy/README.md)
-	@scripts/python.sh
-	@scripts/docker.sh
-	@$(PYTHON) scripts/fleet_check.py
+fleet-check: python ## let every node of a Docker Swarm make one check (deploy/README.md)
+	@$(PYTHON) -m deploy.fleet_check
 
-test: ## run all tests; REQUIRE_DOCKER=1 fails where they cannot use Docker
-	@scripts/test.sh
+test: venv ## run all tests; REQUIRE_DOCKER=1 fails where they cannot use Docker
+	@$(bin)/python -m scripts.run_tests
 
-soak: ## keep the server under everything at once for ten minutes
-	@scripts/venv.sh
-	@SOAK_SECONDS=600 $(bin)/python -m pytest tests/hostile/test_soak.py
+test-fast: venv ## run the tests that need no Docker and are not slow
+	@$(bin)/python -m pytest -m "not slow" tests/unit tests/loopback tests/scripts tests/documents tests/packets
+
+test-cluster: venv ## run the tests of Docker Swarm, which need root
+	@REQUIRE_DOCKER=1 $(bin)/python -m scripts.run_tests tests/cluster
+
+soak: venv ## keep the server under everything at once for ten minutes, then as long in any order
+	@SOAK_SECONDS=600 $(bin)/python -m pytest tests/load/test_soak.py tests/load/test_any_order.py
+
+faults: venv ## let every system call fail once, and write docs/faults.md
+	@FAULTS=all $(bin)/python -m scripts.run_tests tests/faults
 
 bench: ## measure speed beside other servers, in five minutes; QUICK=1 in one
 	@scripts/venv.sh bench
 	@bench/.venv/bin/python -m bench.run
 
-lint: ## check formatting, code, types, Dockerfiles, scripts, workflows and documents
-	@scripts/venv.sh
+dist: venv ## build dist/tcp-pair.pyz, one file that runs anywhere with Python, and a wheel
+	@$(bin)/python -m scripts.dist
+
+lint: venv ## check formatting, code, types, Dockerfiles, scripts, workflows and documents
 	$(bin)/ruff format --quiet --check .
 	$(bin)/ruff check --quiet .
 	$(bin)/mypy --no-error-summary
-	$(bin)/shellcheck --external-sources --source-path SCRIPTDIR .ci/run scripts/*.sh
+	$(bin)/shellcheck --external-sources --source-path SCRIPTDIR .ci/run scripts/*.sh scripts/*/*.sh
 	$(bin)/hadolint Dockerfile.server Dockerfile.client
 	$(bin)/yamllint --strict .
-	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml deploy/wait-for.yml
+	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml examples/*.yml
 	$(bin)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(bin)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 	$(bin)/zizmor --quiet --offline --pedantic .
 	$(bin)/pymarkdown scan *.md docs deploy/README.md
-	$(bin)/md-dead-link-check --no-color --untrack
-	! docker compose version >/dev/null 2>&1 || docker compose --env-file .env.example config --quiet
-	! docker compose version >/dev/null 2>&1 || docker compose --env-file .env.example \
-		--file docker-compose.yml --file deploy/overlay.yml config --quiet
-	! docker compose version >/dev/null 2>&1 || docker compose --env-file .env.example \
-		--file deploy/wait-for.yml config --quiet
-	! docker stack config --help >/dev/null 2>&1 || docker stack config \
-		--compose-file deploy/stack.yml >/dev/null
+	if docker compose version >/dev/null 2>&1; then \
+		docker compose --env-file .env.example config --quiet && \
+		docker compose --env-file .env.example --file docker-compose.yml \
+			--file deploy/overlay.yml config --quiet && \
+		docker compose --env-file .env.example --file docker-compose.yml \
+			--file packets/compose.yml config --quiet && \
+		docker compose --env-file .env.example --file examples/wait-for.yml config --quiet; \
+	fi
+	if docker stack config --help >/dev/null 2>&1; then \
+		docker stack config --compose-file deploy/stack.yml >/dev/null; \
+	fi
 
-ready:
+clean: python ## take away what all of these have made: environments, images, Compose if it is ours
+	@$(PYTHON) -m scripts.clean
+
+python:
 	@scripts/python.sh
-	@scripts/docker.sh
-	@$(PYTHON) scripts/preflight.py
-	@scripts/base-image.sh
 
-.PHONY: help run record up down logs demo fleet-check test soak bench lint ready
+docker: python
+	@$(PYTHON) -m scripts.docker
+
+venv:
+	@scripts/venv.sh
+
+.PHONY: help run packets record picture up down logs demo fleet-check test test-fast test-cluster soak faults bench dist lint \
+	clean python docker venv

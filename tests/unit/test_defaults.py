@@ -1,12 +1,23 @@
 """What is written down more than once is the same everywhere: defaults, names, exit codes."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
 from dotenv import dotenv_values
 
-from app.config import ClientConfig, ServerConfig
+from app.config import ClientConfig, Environment, ServerConfig
 from tests.support import ROOT
+
+
+def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:
+    """Return the variables that a program reads, each with its default."""
+    env = Environment({})
+    config(env)
+    return {name: default for name, (default, *_) in env.asked.items()}
+
 
 IMAGE = "python:3.14-slim"
 NETWORK = {
@@ -15,42 +26,29 @@ NETWORK = {
     "IP_RANGE": "192.168.15.128/25",
     "CLIENT_HOST": "192.168.15.20",
 }
-DEFAULTS = {
-    name: row[0] for config in (ServerConfig, ClientConfig) for name, row in config.rows().items()
-}
+READS = {"server": defaults(ServerConfig), "client": defaults(ClientConfig)}
+DEFAULTS = READS["server"] | READS["client"]
 # The server's own HOST and PORT come out of the two that the client reads.
 DOTENV = NETWORK | {name: text for name, text in DEFAULTS.items() if name not in {"HOST", "PORT"}}
 
-CLIENT_CODES = {
-    *((0, "ok"), (64, ""), (68, "unresolved"), (69, "unavailable"), (74, "closed")),
-    *((75, "no-reply"), (76, "wrong-reply"), (78, "config")),
-    *((130, "interrupted"), (143, "interrupted")),
-}
-SERVER_CODES = {0, 64, 71, 78}
+HOST = f"${{SERVER_HOST-{DEFAULTS['SERVER_HOST']}}}"
+PORT = f"${{SERVER_PORT-{DEFAULTS['SERVER_PORT']}}}"
 
-COMPOSE, STACK = (
-    re.sub(r"(?m)^ *#.*\n", "", (ROOT / name).read_text())
-    for name in ("docker-compose.yml", "deploy/stack.yml")
-)
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 
-def readme_rows(columns: str) -> list[tuple[str, ...]]:
-    """Return the cells of the README's table rows that have these first columns."""
-    path = ROOT / "README.md"
-    assert path.exists(), "README.md is not there"
-    rows = re.findall(rf"^\| *{columns} *\|", path.read_text(), re.MULTILINE)
-    assert rows, f"README.md has no table with rows like {columns}"
-    return rows
+def load(path: str) -> Any:
+    """Parse a YAML file of the project."""
+    return yaml.safe_load((ROOT / path).read_text())
 
 
-def handed_to(service: str) -> dict[str, tuple[str, str]]:
-    """Return what Compose hands a service: each variable, and out of which, with its default."""
-    section = COMPOSE.split(f"\n  {service}:\n")[1]
-    (block,) = re.findall(r"^    environment:\n((?:      .+\n)+)", section, re.MULTILINE)[:1]
-    lines = re.findall(r"^      (\w+): \$\{(\w+)-(.*)\}$", block, re.MULTILINE)
-    assert len(lines) == len(block.splitlines())
-    return {name: (source, default) for name, source, default in lines}
+def texts(node: Any) -> Iterator[str]:
+    """Find every value that is text in what a YAML file says."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from texts(child)
 
 
 def test_the_example_has_every_default() -> None:
@@ -65,43 +63,46 @@ def test_the_example_quotes_what_compose_would_read() -> None:
             assert re.fullmatch(r"[A-Z_]+=('[^']*'|[^\s'\"\\$#]*)", line)
 
 
-def test_compose_has_every_default() -> None:
-    """Whatever Compose reads from .env has the same default there as in .env.example."""
-    read = set(re.findall(r"\$\{(\w+)-([^}]*)\}", COMPOSE))
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        ("docker-compose.yml", {*NETWORK, "SERVER_HOST", "SERVER_PORT"}),
+        ("deploy/stack.yml", {"SERVER_PORT"}),
+        ("examples/wait-for.yml", {"PYTHON_IMAGE"}),
+    ],
+)
+def test_compose_has_no_default_but_what_it_needs(path: str, needed: set[str]) -> None:
+    """It is that of .env.example, as ${NAME-default}: an empty value is the program's to judge."""
+    own = {"SERVER_IMAGE", "CLIENT_IMAGE", "DATABASE_IMAGE"}
+    found = {}
+    for text in texts(load(path)):
+        for form in re.findall(r"\$\S*", text):
+            match = re.match(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", form)
+            assert match, f"{path}: {form}"
+            found[match[1]] = match[2]
 
-    assert read == set(DOTENV.items())
-
-
-def test_the_stack_has_the_same_defaults() -> None:
-    """Whatever the stack reads from the environment has the same default as with Compose."""
-    read = set(re.findall(r"\$\{(\w+)-([^}]*)\}", STACK))
-    own = {("SERVER_IMAGE", "tcp-pair-server"), ("CLIENT_IMAGE", "tcp-pair-client")}
-    # It has no fixed addresses, and a client whose result is for a program.
-    without = {"PYTHON_IMAGE", "SUBNET", "IP_RANGE", "SERVER_HOST", "CLIENT_HOST", "OUTPUT"}
-
-    assert read == own | {(name, text) for name, text in DOTENV.items() if name not in without}
-
-
-def test_compose_takes_an_empty_value_for_a_value() -> None:
-    """Every default has the form ${NAME-default}: an empty MESSAGE means something."""
-    for form in re.findall(r"\$\S*", COMPOSE):
-        assert re.match(r"\$\{[A-Z_]+-[^-?+]", form)
+    assert {name: text for name, text in found.items() if name not in own} == {
+        name: DOTENV[name] for name in needed
+    }
 
 
 @pytest.mark.parametrize(
-    ("service", "config"), [("server", ServerConfig), ("client", ClientConfig)]
+    ("path", "service", "set_here"),
+    [
+        ("docker-compose.yml", "server", {"HOST": HOST, "PORT": PORT}),
+        ("docker-compose.yml", "client", {"SERVER_HOST": HOST, "SERVER_PORT": PORT}),
+        ("deploy/stack.yml", "server", {"HOST": "0.0.0.0", "PORT": PORT}),
+        (
+            *("deploy/stack.yml", "client"),
+            {"SERVER_HOST": "server", "SERVER_PORT": PORT, "OUTPUT": "json"},
+        ),
+    ],
 )
-def test_compose_hands_each_service_what_it_reads(
-    service: str, config: type[ServerConfig | ClientConfig]
-) -> None:
-    """Each service gets its variables, all of them, out of those that .env names."""
-    renamed = {"HOST": "SERVER_HOST", "PORT": "SERVER_PORT"}
-    expected = {
-        name: (renamed.get(name, name), DEFAULTS[name])
-        for name in map(str.upper, config.__annotations__)
-    }
+def test_each_service_gets_what_it_reads(path: str, service: str, set_here: dict[str, str]) -> None:
+    """All its variables, and no other, are passed on by name, but for those set in the file."""
+    environment = load(path)["services"][service]["environment"]
 
-    assert handed_to(service) == expected
+    assert environment == dict.fromkeys(READS[service]) | set_here
 
 
 @pytest.mark.parametrize("service", ["server", "client"])
@@ -112,32 +113,6 @@ def test_the_images_have_the_same_default_base(service: str) -> None:
 
 def test_a_stop_is_over_before_docker_kills() -> None:
     """DRAIN_TIMEOUT stays below the server's stop_grace_period."""
-    section = COMPOSE.split("\n  server:\n")[1]
-    grace = re.search(r"^    stop_grace_period: (\d+)s$", section, re.MULTILINE)
+    grace = load("docker-compose.yml")["services"]["server"]["stop_grace_period"]
 
-    assert grace
-    assert float(DEFAULTS["DRAIN_TIMEOUT"]) < float(grace[1])
-
-
-def test_the_readme_has_every_variable() -> None:
-    """The README's table has each variable, who reads it, and the default; and no other."""
-    expected = set()
-    for name, default in DEFAULTS.items():
-        readers = [
-            reader
-            for reader, config in (("server", ServerConfig), ("client", ClientConfig))
-            if name.lower() in config.__annotations__
-        ]
-        expected.add((name, "both" if len(readers) == 2 else readers[0], default))
-
-    assert set(readme_rows(r"`([A-Z_]+)` *\| *(server|client|both) *\| *`([^`|]*)`")) == expected
-
-
-def test_the_readme_has_every_exit_code() -> None:
-    """The README's tables have each exit code with its word, and no other."""
-    rows = readme_rows(r"([\d, ]+?) *\| *(?:`([a-z-]+)`)?")
-    found = {(int(code), word) for codes, word in rows for code in codes.split(",")}
-
-    assert found >= CLIENT_CODES
-    assert {code for code, _ in found - CLIENT_CODES} <= SERVER_CODES
-    assert {code for code, _ in found} >= SERVER_CODES
+    assert float(DEFAULTS["DRAIN_TIMEOUT"]) < float(grace.removesuffix("s"))
