@@ -1,0 +1,23 @@
+"""Not the server that a client hopes for: ``split`` its reply in two, or ``close`` without one."""
+
+import os
+import socket
+import sys
+import time
+from contextlib import suppress
+
+HOST = os.environ.get("HOST", "127.0.0.1")
+PORT = int(os.environ.get("PORT", "8888"))
+
+with socket.create_server((HOST, PORT)) as listener:
+    while True:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):  # a client may leave when it likes
+            if sys.argv[1] == "split":
+                connection.recv(1024)
+                connection.sendall(b"SERVER OK")
+                time.sleep(0.2)  # so that each half is read by itself
+                connection.sendall(b" - STATUS 200")
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1024):  # nothing unread is left: an orderly end
+                pass
