@@ -7,6 +7,7 @@ from .protocol import printable, unescape
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 HEALTH_ADDRESS = "127.8.8.8"  # the health check's own: nobody outside this host can have it
+LONGEST_WAIT = 1_000_000.0  # seconds; poll(2) and epoll_wait(2) take milliseconds in a C int
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 

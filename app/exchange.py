@@ -6,7 +6,7 @@ import threading
 import time
 from signal import SIG_BLOCK, pthread_sigmask, valid_signals
 
-from .config import is_address
+from .config import LONGEST_WAIT, is_address
 from .protocol import matches, printable
 from .tcp_info import tcp_info
 
@@ -17,7 +17,6 @@ NO_REPLY, WRONG_REPLY = ("no-reply", 75), ("wrong-reply", 76)
 
 RECEIVE_BYTES = 64 * 1024
 SHOWN_BYTES = 200  # of a wrong reply, in the result
-LONGEST_WAIT = 1_000_000.0  # seconds; poll(2) takes milliseconds in a C int
 
 
 class Failed(Exception):

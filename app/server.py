@@ -14,7 +14,14 @@ from contextlib import closing, suppress
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from types import FrameType
 
-from .config import EXIT_CONFIG, HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
+from .config import (
+    EXIT_CONFIG,
+    HEALTH_ADDRESS,
+    LONGEST_WAIT,
+    ConfigError,
+    Environment,
+    ServerConfig,
+)
 from .log import set_up_logging
 from .protocol import printable
 from .tcp_info import tcp_info
@@ -29,7 +36,6 @@ UNSENT_BYTES = 64 * 1024  # of replies that the kernel takes before the peer has
 QUEUE_BYTES = 128 * 1024  # of the kernel for all that is on its way; it doubles them, socket(7)
 OWN_DESCRIPTORS = 16  # standard streams, listener, selector, wake-up pair, and some to spare
 ROOM_INTERVAL = 1.0  # seconds between warnings of no room, and without accepting for lack of it
-LONGEST_WAIT = 1_000_000.0  # seconds; epoll_wait(2) takes milliseconds in a C int
 SHOWN_CHARACTERS = 200  # of a client's first message
 # What accept(2) says where there is no room for one more connection.
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}

@@ -89,25 +89,9 @@ def test_a_signal_ends_a_client_whose_reply_nobody_takes(output: str) -> None:
         assert program.outcome().exit_code == 0
 
 
-def test_a_later_signal_ends_a_client_whose_interruption_nobody_takes() -> None:
-    """The first signal decides; where its result cannot be written, the second one ends it."""
-    env = {"OUTPUT": "json", "DEADLINE": "0"}
-    with (
-        refused() as address,
-        full_pipe() as (_, stdout, _),
-        Program("client", client_environment(address, **env), stdout=stdout) as program,
-    ):
-        os.close(stdout)
-        program.wait_for("waiting for")
-        program.signal(signal.SIGTERM)
-        wait_until_held_up(program)
-        program.signal(signal.SIGINT)
-
-        assert program.outcome().exit_code == 143
-
-
-def test_a_result_that_is_taken_late_is_one() -> None:
-    """Whoever reads stdout after a signal finds one result, whole."""
+@contextmanager
+def interrupted_and_held_up() -> Iterator[tuple[Program, IO[bytes], int]]:
+    """Run a client that waits, until a SIGTERM holds it up in writing the result."""
     env = {"OUTPUT": "json", "DEADLINE": "0"}
     with (
         refused() as address,
@@ -118,7 +102,20 @@ def test_a_result_that_is_taken_late_is_one() -> None:
         program.wait_for("waiting for")
         program.signal(signal.SIGTERM)
         wait_until_held_up(program)
+        yield program, pipe, full
 
+
+def test_a_later_signal_ends_a_client_whose_interruption_nobody_takes() -> None:
+    """The first signal decides; where its result cannot be written, the second one ends it."""
+    with interrupted_and_held_up() as (program, *_):
+        program.signal(signal.SIGINT)
+
+        assert program.outcome().exit_code == 143
+
+
+def test_a_result_that_is_taken_late_is_one() -> None:
+    """Whoever reads stdout after a signal finds one result, whole."""
+    with interrupted_and_held_up() as (program, pipe, full):
         assert json.loads(pipe.read()[full:])["exit_code"] == 143
         assert program.outcome().exit_code == 143
 
