@@ -1,5 +1,6 @@
 """The environment, parsed once and frozen: each variable is one line of the class that reads it."""
 
+import re
 import socket
 from collections.abc import Callable, Mapping
 
@@ -9,7 +10,12 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 HEALTH_ADDRESS = "127.8.8.8"  # the health check's own: nobody outside this host can have it
 LONGEST_WAIT = 1_000_000.0  # seconds; poll(2) and epoll_wait(2) take milliseconds in a C int
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_LABEL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_DIGITS = re.compile(r"[0-9]+")
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+# getaddrinfo(3) reads 127.1 and 0x7f.1 as addresses: no name ends in a number.
+_NUMBER_LAST = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?")
 
 
 class ConfigError(Exception):
@@ -28,7 +34,6 @@ class Environment:
         self.asked: dict[str, tuple[str, str, str]] = {}
 
     def address(self, name: str, default: str, meaning: str) -> str:
-        """Read an IPv4 address."""
         return self._read(name, default, meaning, "an IPv4 address", is_address)
 
     def host(self, name: str, default: str, meaning: str) -> str:
@@ -37,20 +42,18 @@ class Environment:
         return self._read(name, default, meaning, allowed, _is_host)
 
     def whole(self, name: str, default: str, low: int, high: int, meaning: str) -> int:
-        """Read a whole number."""
+        def is_valid(text: str) -> bool:
+            return bool(_DIGITS.fullmatch(text)) and low <= int(text) <= high
+
         allowed = f"a whole number from {low} to {high}"
-        # float() because int() refuses 5,000 digits, even of zeros.
-        text = self._read(
-            name, default, meaning, allowed, lambda t: _is_decimal(t) and low <= float(t) <= high
-        )
-        return int(float(text))
+        return int(self._read(name, default, meaning, allowed, is_valid))
 
     def seconds(self, name: str, default: str, meaning: str, *, zero: bool = False) -> float:
         """Read a duration, above 0 unless ``zero`` says otherwise."""
 
         def is_valid(text: str) -> bool:
-            plain = all(map(_is_decimal, text.split(".", 1)))
-            return plain and float(text) <= 10_000_000 and (zero or float(text) > 0)
+            plain = _SECONDS.fullmatch(text)
+            return bool(plain) and float(text) <= 10_000_000 and (zero or float(text) > 0)
 
         allowed = "plain decimal seconds, such as 2 or 0.25, at most 10000000"
         allowed += "" if zero else " and above 0"
@@ -66,7 +69,6 @@ class Environment:
         return unescape(self._read(name, default, meaning, allowed, is_valid))
 
     def word(self, name: str, default: str, other: str, meaning: str) -> str:
-        """Read one of two words."""
         words = (default, other)
         return self._read(name, default, meaning, " or ".join(words), words.__contains__)
 
@@ -146,15 +148,5 @@ def is_address(text: str) -> bool:
 def _is_host(text: str) -> bool:
     if is_address(text):
         return text != "0.0.0.0"  # connect(2) takes it for the client's own host
-    labels = text.removesuffix(".").split(".")
-    last = labels[-1].lower()
-    # getaddrinfo(3) reads 127.1 and 0x7f.1 as addresses: no name ends in a number.
-    hexadecimal = last[:2] == "0x" and not last[2:].strip("0123456789abcdef")
-    if hexadecimal or _is_decimal(last) or len(".".join(labels)) > 253:
-        return False
-    fit = (0 < len(label) <= 63 and "-" not in label[0] + label[-1] for label in labels)
-    return all(fit) and all(map(_LABEL.issuperset, labels))
-
-
-def _is_decimal(text: str) -> bool:
-    return text.isascii() and text.isdigit()  # int() and float() take more than that
+    plain = _NAME.fullmatch(text) and not _NUMBER_LAST.fullmatch(text)
+    return bool(plain) and len(text.removesuffix(".")) <= 253
