@@ -125,23 +125,27 @@ class Server:
         for connection in self._connections:
             connection.sock.close()
 
-    def _turn(self, wait: float | None) -> None:
+    def _turn(self, wait: float) -> None:
         """Do what the selector reports within so many seconds."""
+        wait = min(wait, LONGEST_WAIT)
+        clients_wait = False
         # Twice, since epoll_wait(2) reports nothing when SIGSTOP has outlasted its time.
         events = self._selector.select(wait) or self._selector.select(0)
         self._now = time.monotonic()
         for key, _ in events:
             if key.data:
                 self._serve(key.data)
-            elif key.fileobj is self._wakened:
+            elif key.fileobj is self._listener:
+                clients_wait = True
+            else:
                 with suppress(OSError):  # what has not been read is reported again
                     self._stops += len(self._wakened.recv(RECEIVE_BYTES))
         # Last: it may close a connection, and what this turn has found there is read by now.
-        if any(key.fileobj is self._listener for key, _ in events):
+        if clients_wait:
             self._accept()
 
-    def _due(self) -> float | None:
-        """Do what is due by the clock; seconds until something is again, None for never."""
+    def _due(self) -> float:
+        """Do what is due by the clock; return the seconds until something is again."""
         if self._accept_at <= self._now:
             watched = self._watch(self._listener)
             self._accept_at = math.inf if watched else self._now + ROOM_INTERVAL
@@ -157,7 +161,7 @@ class Server:
                 self._touch(oldest)  # it reads what the kernel has of a reply, if slowly
             else:
                 self._close(oldest, "idle")
-        return None if due == math.inf else min(due - self._now, LONGEST_WAIT)
+        return due - self._now
 
     def _touch(self, connection: Connection) -> None:
         connection.active_at = self._now
@@ -237,11 +241,11 @@ class Server:
             self._close(connection, "closed by the peer")
         if not size or self._draining:
             return False
-        self._touch(connection)
-        level = logging.DEBUG if connection.is_health_check else logging.INFO
-        if not connection.replies and log.isEnabledFor(level):
-            said = printable(self._buffer[:size], SHOWN_CHARACTERS)
-            log.log(level, "%s: %s", connection, said)
+        if not connection.replies:
+            level = logging.DEBUG if connection.is_health_check else logging.INFO
+            if log.isEnabledFor(level):
+                said = printable(self._buffer[:size], SHOWN_CHARACTERS)
+                log.log(level, "%s: %s", connection, said)
         return True
 
     def _send(self, connection: Connection) -> None:
@@ -249,9 +253,11 @@ class Server:
         try:
             sent = connection.sock.send(connection.unsent)
         except BlockingIOError:
-            return
-        connection.unsent = connection.unsent[sent:] or NOTHING
-        if not connection.unsent:
+            sent = 0
+        if sent < len(connection.unsent):
+            connection.unsent = connection.unsent[sent:]
+        else:
+            connection.unsent = NOTHING
             connection.replies += 1
         self._touch(connection)
 
@@ -271,7 +277,7 @@ class Server:
                 else:
                     self._end(connection)
         while self._connections and self._stops < 2 and time.monotonic() < deadline:
-            self._turn(min(deadline - time.monotonic(), LONGEST_WAIT))
+            self._turn(deadline - time.monotonic())
         for connection in list(self._connections):
             self._close(connection, "failed" if connection.unsent else "stopped")
 
