@@ -27,6 +27,9 @@ def set_up_logging(level: str) -> None:
     handler = LineHandler()
     handler.setFormatter(form)
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # The lines do not say who wrote them: see "Optimization" in the HOWTO of logging.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def write(stream: int, text: str) -> None:
