@@ -3,15 +3,24 @@
 import os
 import socket
 import sys
+from contextlib import suppress
+from itertools import count
 
 from scripts.common import end_with
 from scripts.pair import Commands, Pair, Processes
 
 
+def free_port() -> int:
+    """Choose a port that nobody listens on, below those that a system gives to its clients."""
+    for port in count(10_000 + os.getpid() % 20_000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            break
+    return port
+
+
 def create() -> Commands:
-    """Choose a port that is free now, and say how the two are started."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    """Say how the two are started."""
+    port = str(free_port())
     os.environ.update(HOST="127.0.0.1", PORT=port, SERVER_HOST="127.0.0.1", SERVER_PORT=port)
     return [sys.executable, "-m", "app.client"], [sys.executable, "-m", "app.server"]
 
