@@ -319,7 +319,7 @@ def write(results: Results, stem: Path) -> str:
     """Write the report and its plot beside each other; return the report."""
     stem.parent.mkdir(exist_ok=True)
     plot = stem.with_suffix(".svg")
+    text = markdown(results, plot.name)  # first: the plot makes the commit a dirty one
     draw(results, plot)
-    text = markdown(results, plot.name)
     stem.with_suffix(".md").write_text(text)
     return text
