@@ -1,39 +1,23 @@
-"""Captures to read: the one that the documents show, and packets that hypothesis makes up."""
+"""Packets to read: those of the capture that the documents show, and some that are made up."""
 
 import struct
 
 from hypothesis import strategies as st
 
-from packets.decode import HEADER, RECORD, read_pcap
+from packets.decode import read_pcap
 from tests.support import ROOT
 
 KEPT = ROOT / "docs" / "packets.pcap"
-
 MACS = bytes.fromhex("0242c0a80f0a 0242c0a80f14")
-
-
-def kept() -> list[tuple[int, bytes, int]]:
-    """Return what is in the kept capture."""
-    with KEPT.open("rb") as file:
-        assert file.read(len(HEADER)) == HEADER
-        return list(read_pcap(file))
-
-
-def pcap(packets: list[bytes]) -> bytes:
-    """Return a capture of packets, a second apart."""
-    return HEADER + b"".join(
-        RECORD.pack(second, 0, len(data), len(data)) + data for second, data in enumerate(packets)
-    )
+OPTIONS = bytes.fromhex("020405b4 0402080a 00000001 00000002 0103030a")
 
 
 def segment(
     ports: tuple[int, int], numbers: tuple[int, int], flags: int, options: bytes, data: bytes
 ) -> bytes:
     """Return a whole packet of TCP; options fill words of four bytes."""
-    tcp = struct.pack(
-        "!HHIIBBHHH", *ports, *numbers, (5 + len(options) // 4) << 4, flags, 64240, 0, 0
-    )
-    tcp += options + data
+    words = 5 + len(options) // 4
+    tcp = struct.pack("!HHIIBBHI", *ports, *numbers, words << 4, flags, 64240, 0) + options + data
     ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0x4000, 64, 6, 0)
     return MACS + b"\x08\x00" + ip + bytes([192, 168, 15, 20, 192, 168, 15, 10]) + tcp
 
@@ -46,19 +30,19 @@ segments = st.builds(
     st.tuples(number, number),
     # One that begins or ends a connection, or neither; with and without ACK and PSH.
     st.sampled_from([2, 18, 16, 24, 17, 25, 4, 20]),
-    st.sampled_from([b"", bytes.fromhex("020405b4 0402080a 00000001 00000002 0103030a")]),
+    st.sampled_from([b"", OPTIONS]),
     st.binary(max_size=80),
 )
-whole = st.one_of(segments, st.sampled_from([data for _, data, _ in kept()]))
 
 
 @st.composite
 def changed(draw: st.DrawFn) -> bytes:
     """Return a packet with bytes changed, and cut off anywhere."""
-    data = bytearray(draw(whole))
+    kept = st.sampled_from([data for _, data, _ in read_pcap(KEPT)])
+    data = bytearray(draw(segments | kept))
     for at in draw(st.lists(st.integers(0, len(data) - 1), max_size=4)):
         data[at] = draw(st.integers(0, 255))
     return bytes(data[: draw(st.integers(0, len(data)))])
 
 
-odd = st.one_of(changed(), st.binary(max_size=80))
+odd = changed() | st.binary(max_size=80)
