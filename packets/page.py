@@ -27,7 +27,8 @@ def page(rows: Iterable[Row], words: dict[str, str]) -> str:
 def inside(packet: Packet, words: dict[str, str]) -> str:
     """Return a packet's bytes, and its fields in the colours that those have."""
     raws = lines = ""
-    for number, (name, field) in enumerate(packet.fields.items()):
+    fields = [(name, field) for name, field in packet.fields.items() if field.raw]
+    for number, (name, field) in enumerate(fields):
         raw, color = field.raw.hex(" "), f'style="--hue: {47 * number}"'  # neighbours differ
         raws += f"<span {color}>{raw}</span> "
         lines += f"<tr><td {color}>{name}<td>{raw}<td><b>{field.text}</b> {words[name]}"
