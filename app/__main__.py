@@ -9,7 +9,11 @@ PROGRAMS = ("client", "server", "healthcheck")
 
 def main() -> int:
     name = os.path.basename(sys.argv[0])
-    command = f"python3 {name}" if name.endswith(".pyz") else "tcp-pair"
+    command = "tcp-pair"
+    if name.endswith(".pyz"):
+        command = f"python3 {name}"
+    elif name == "__main__.py":
+        command = f"python3 -m {__package__}"
     program = sys.argv[1] if len(sys.argv) > 1 else ""
     if program not in PROGRAMS:
         from .usage import answer

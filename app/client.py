@@ -63,8 +63,8 @@ def attempt(config: ClientConfig, lookup: Lookup, deadline: float, result: Resul
         connected = time.monotonic()
         measured.connect_ms = round((connected - began) * 1000, 3)
         with suppress(OSError):  # reset already, which the exchange is going to find
-            measured.local = "{}:{}".format(*sock.getsockname())
             measured.peer = "{}:{}".format(*sock.getpeername())
+            measured.local = "{}:{}".format(*sock.getsockname())
         until = min(connected + config.reply_timeout, deadline)
         prefix = config.reply_match == "prefix"
         try:
@@ -88,6 +88,7 @@ class Waiting:
     def __enter__(self) -> "Waiting":
         # By a timer, which reports in the midst of a long attempt too.
         signal.signal(signal.SIGALRM, self._report)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         signal.setitimer(signal.ITIMER_REAL, REPORT_INTERVAL, REPORT_INTERVAL)
         return self
 
@@ -124,7 +125,7 @@ def handle_signals(result: Result) -> None:
     for number in ENDING_SIGNALS:
         signal.signal(number, end)
     # Whoever has started this process may have blocked them.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ENDING_SIGNALS, signal.SIGALRM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
 
 
 def run(result: Result) -> int:

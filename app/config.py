@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from .protocol import printable, unescape
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+ANY_ADDRESS = "0.0.0.0"  # to listen on; connect(2) takes it for the client's own host
 HEALTH_ADDRESS = "127.8.8.8"  # the health check's own: nobody outside this host can have it
 LONGEST_WAIT = 1_000_000.0  # seconds; poll(2) and epoll_wait(2) take milliseconds in a C int
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -147,6 +148,6 @@ def is_address(text: str) -> bool:
 
 def _is_host(text: str) -> bool:
     if is_address(text):
-        return text != "0.0.0.0"  # connect(2) takes it for the client's own host
+        return text != ANY_ADDRESS
     plain = _NAME.fullmatch(text) and not _NUMBER_LAST.fullmatch(text)
     return bool(plain) and len(text.removesuffix(".")) <= 253

@@ -6,7 +6,7 @@ import threading
 import time
 from signal import SIG_BLOCK, pthread_sigmask, valid_signals
 
-from .config import LONGEST_WAIT, is_address
+from .config import ANY_ADDRESS, LONGEST_WAIT, is_address
 from .protocol import matches, printable
 from .tcp_info import tcp_info
 
@@ -15,7 +15,7 @@ Status = tuple[str, int]  # a word and an exit code
 UNRESOLVED, UNAVAILABLE, CLOSED = ("unresolved", 68), ("unavailable", 69), ("closed", 74)
 NO_REPLY, WRONG_REPLY = ("no-reply", 75), ("wrong-reply", 76)
 
-RECEIVE_BYTES = 64 * 1024
+RECEIVE_BYTES = 64 * 1024  # from 128 KiB on, malloc(3) maps and unmaps each buffer
 SHOWN_BYTES = 200  # of a wrong reply, in the result
 
 
@@ -77,7 +77,7 @@ class Lookup:
 
 
 def connect(host: str, port: int, until: float, lookup: Lookup, source: str = "") -> socket.socket:
-    """Connect to the first address of the host that can be, before ``until`` (monotonic seconds).
+    """Connect to the first address of a host that accepts, before ``until`` (monotonic seconds).
 
     Addresses that do not answer share the time; ``source`` is the local address, if it matters.
     Raises Failed.
@@ -89,6 +89,8 @@ def connect(host: str, port: int, until: float, lookup: Lookup, source: str = ""
     for position, address in enumerate(addresses):
         sock = None
         try:
+            if address == ANY_ADDRESS:
+                raise OSError(errno.EADDRNOTAVAIL, f"{host} is {address}, which is any host")
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sock.settimeout(remaining(until) / (len(addresses) - position))
             if source:

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from .config import HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
+from .config import ANY_ADDRESS, HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
 from .exchange import Failed, Lookup, connect, exchange
 from .log import set_up_logging
 from .usage import usage
@@ -22,7 +22,7 @@ def main() -> int:
     set_up_logging("ERROR")
     try:
         config = ServerConfig(Environment(os.environ))
-        host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
+        host = "127.0.0.1" if config.host == ANY_ADDRESS else config.host
         with connect(host, config.port, until, Lookup(), HEALTH_ADDRESS) as sock:
             exchange(sock, b"health check", config.reply, until)
     except (Failed, ConfigError) as error:

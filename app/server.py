@@ -31,9 +31,9 @@ EXIT_DENIED = 71  # EX_OSERR of sysexits.h: the system denies what the server ca
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 4096  # clients not yet accepted; the kernel cuts it to net.core.somaxconn
 ACCEPT_BATCH = 16  # accepted in one turn, so that a flood of clients leaves time for the others
-RECEIVE_BYTES = 64 * 1024  # from 128 KiB on, malloc(3) maps and unmaps the buffer
+RECEIVE_BYTES = 64 * 1024  # a chunk
 UNSENT_BYTES = 64 * 1024  # of replies that the kernel takes before the peer has room for them
-QUEUE_BYTES = 128 * 1024  # of the kernel for all that is on its way; it doubles them, socket(7)
+QUEUE_BYTES = 128 * 1024  # of the kernel for each direction; it doubles them, socket(7)
 OWN_DESCRIPTORS = 16  # standard streams, listener, selector, wake-up pair, and some to spare
 ROOM_INTERVAL = 1.0  # seconds between warnings of no room, and without accepting for lack of it
 SHOWN_CHARACTERS = 200  # of a client's first message
@@ -95,10 +95,11 @@ class Server:
         # The last server's connections may still be in TIME_WAIT.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Inherited by each connection: a reply does not wait for the ACK of the one before, and
-        # for a client that does not read the kernel keeps little, tcp(7).
+        # of what either side does not read the kernel keeps little, tcp(7).
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE_BYTES)
         self._listener.bind((self._config.host, self._config.port))
         self._listener.listen(BACKLOG)
         self._selector.register(self._listener, EVENT_READ)
@@ -127,10 +128,9 @@ class Server:
 
     def _turn(self, wait: float) -> None:
         """Do what the selector reports within so many seconds."""
-        wait = min(wait, LONGEST_WAIT)
         clients_wait = False
         # Twice, since epoll_wait(2) reports nothing when SIGSTOP has outlasted its time.
-        events = self._selector.select(wait) or self._selector.select(0)
+        events = self._selector.select(min(wait, LONGEST_WAIT)) or self._selector.select(0)
         self._now = time.monotonic()
         for key, _ in events:
             if key.data:
@@ -272,7 +272,7 @@ class Server:
                 info = tcp_info(connection.sock)
                 # Sent longer ago than that, the last reply has had its time.
                 old = connection.active_at < self._now - self._config.drain_timeout
-                if old and not (info and info.is_sending):
+                if not connection.replies or (old and not (info and info.is_sending)):
                     self._close(connection, "stopped")
                 else:
                     self._end(connection)
@@ -303,7 +303,7 @@ class Server:
 
 
 def handle_signals() -> list[int]:
-    """List the signals that ask for a stop; the third ends a process that its log holds up."""
+    """Return a list to which each signal that asks for a stop is added; the third ends at once."""
     seen: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
