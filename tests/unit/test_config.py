@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.config import ClientConfig, ConfigError, Environment, ServerConfig
-from tests.peers import REPLY
+from tests.peers import MESSAGE, REPLY
 
 # A variable of each kind, by which the kind is tried.
 KINDS = {
@@ -35,30 +35,18 @@ GOOD: dict[str, dict[str, object]] = {
             *("0xygen", "a.0xmesh", LONG_NAME),
         ]
     },
-    "whole number": {"0": 0, "1": 1, "8888": 8888, "65535": 65535, "007": 7},
+    "whole number": {text: int(text) for text in ["0", "1", "8888", "65535", "007"]},
     "seconds": {
-        "0": 0.0,
-        "0.0": 0.0,
-        "2": 2.0,
-        "0.25": 0.25,
-        "0.001": 0.001,
-        "007.50": 7.5,
-        "10000000": 1e7,
-        "10000000.000": 1e7,
-        "9999999.999": 9999999.999,
+        text: float(text)
+        for text in [
+            *("0", "0.0", "2", "0.25", "0.001", "007.50", "9999999.999", "10000000"),
+            "10000000.000",
+        ]
     },
     "seconds above 0": {"0.001": 0.001, "10000000": 1e7},
-    "bytes": {
-        "PING": b"PING",
-        "conexão": b"conex\xc3\xa3o",
-        " ": b" ",
-        "a\nb": b"a\nb",
-        "": b"",
-        r"\r\n\t\0\\": b"\r\n\t\0\\",
-        r"\x00\xfF": b"\0\xff",
-        "\udcff": b"\xff",
-    },
+    "bytes": {"": b"", " ": b" ", r"PING\r\n": b"PING\r\n", "a\nb": b"a\nb", "\udcff": b"\xff"},
     "word": {"text": "text", "json": "json"},
+    "level": {text: text.upper() for text in ["DEBUG", "INFO", "warning", "Error"]},
 }
 BLANKS = [" ", "\t", "\n", "", "\u3000"]
 NO_ADDRESSES = {
@@ -100,7 +88,7 @@ BAD = {
     },
     "seconds": NO_SECONDS,
     "seconds above 0": {"zero": ["0", "0.0", "0.000"]},
-    "bytes": {"unknown escapes": ["\\", r"\a", r"\x", r"\x4", r"\xg0", r"\u0041", "a\\", r"\8"]},
+    "bytes": {"unknown escapes": ["a\\", r"\a", r"\x4"]},
     "word": {
         "another": ["xml", "exact", "texts", "text or json", "yes", "1"],
         "another case": ["JSON", "Text"],
@@ -173,30 +161,12 @@ def refusal(program: str, name: str, text: str) -> str:
 
 
 def test_the_defaults_are_those_of_the_seed() -> None:
-    """Without any variable, the pair is the one that was asked for."""
-    assert settings_of("server") | {"LOG_LEVEL": "INFO"} == {
-        "HOST": "192.168.15.10",
-        "PORT": 8888,
-        "REPLY": b"SERVER OK - STATUS 200",
-        "IDLE_TIMEOUT": 60.0,
-        "MAX_CONNECTIONS": 1000,
-        "DRAIN_TIMEOUT": 2.0,
-        "LOG_LEVEL": "INFO",
-    }
-    assert settings_of("client") | {"LOG_LEVEL": "INFO"} == {
-        "SERVER_HOST": "192.168.15.10",
-        "SERVER_PORT": 8888,
-        "MESSAGE": "Testando conexão".encode(),
-        "REPLY": b"SERVER OK - STATUS 200",
-        "REPLY_MATCH": "exact",
-        "WRONG_REPLY": "fail",
-        "RETRY_DELAY": 2.0,
-        "CONNECT_TIMEOUT": 5.0,
-        "REPLY_TIMEOUT": 5.0,
-        "DEADLINE": 60.0,
-        "OUTPUT": "text",
-        "LOG_LEVEL": "INFO",
-    }
+    """Without any variable, the pair is the one that was asked for; .env.example has the others."""
+    server, client = settings_of("server"), settings_of("client")
+
+    assert server | {"HOST": "192.168.15.10", "PORT": 8888, "REPLY": REPLY} == server
+    address = {"SERVER_HOST": "192.168.15.10", "SERVER_PORT": 8888}
+    assert client | address | {"MESSAGE": MESSAGE, "REPLY": REPLY, "RETRY_DELAY": 2.0} == client
 
 
 @pytest.mark.parametrize("kind", GOOD)
@@ -212,10 +182,11 @@ def test_a_good_value_is_taken(kind: str) -> None:
     [pytest.param(kind, why, id=f"{kind}: {why}") for kind in BAD for why in BAD[kind]],
 )
 def test_a_bad_value_is_refused_in_one_line(kind: str, why: str) -> None:
-    """What is not allowed is named on one printable line that shows the value."""
+    """What is not allowed is named on one printable line that shows the value, cut if need be."""
     for text in BAD[kind][why]:
         line = refusal(*KINDS[kind], text)
         assert not text.isprintable() or text[:200] in line
+        assert len(line) < 400
 
 
 @pytest.mark.parametrize(
@@ -237,24 +208,6 @@ def test_every_variable_is_in_the_table(program: str) -> None:
     assert {row.name for row in VARIABLES if row.program == program} == {*settings_of(program)}
 
 
-def test_a_log_level_is_taken_in_any_case() -> None:
-    """LOG_LEVEL is the same in upper, lower and mixed case, and the levels differ."""
-    levels = [settings_of("client", LOG_LEVEL=level)["LOG_LEVEL"] for level in LEVELS]
-
-    assert len(set(levels)) == len(LEVELS)
-    for change in (str.lower, str.title):
-        texts = map(change, LEVELS)
-        assert [settings_of("client", LOG_LEVEL=t)["LOG_LEVEL"] for t in texts] == levels
-
-
-def test_a_long_value_is_cut_in_the_message() -> None:
-    """A value of any length makes a line that can be read."""
-    line = refusal("server", "PORT", "9" * 5000)
-
-    assert "9" * 200 in line
-    assert len(line) < 400
-
-
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_variables_of_others_do_not_matter(program: str) -> None:
     """Neither program looks at what only the other one reads, nor at anything else."""
@@ -263,10 +216,9 @@ def test_variables_of_others_do_not_matter(program: str) -> None:
     assert settings_of(program, **dict.fromkeys(others, "\\")) == settings_of(program)
 
 
-@pytest.mark.parametrize("config", [ServerConfig, ClientConfig])
-def test_a_configuration_is_frozen(config: type[ServerConfig | ClientConfig]) -> None:
+def test_a_configuration_is_frozen() -> None:
     """What was parsed once stays as it was."""
-    parsed = config(Environment({}))
+    parsed = ServerConfig(Environment({}))
 
     with pytest.raises(AttributeError):
         parsed.reply = b""
@@ -293,14 +245,14 @@ def test_any_bytes_can_be_a_message(data: list[tuple[int, bool]]) -> None:
     assert settings_of("client", MESSAGE=os.fsdecode(text))["MESSAGE"] == message
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=50)
+@settings(max_examples=400)
 @given(
+    st.sampled_from([*KINDS]),
     # Not st.text(), which takes seconds to get ready in a fresh clone; not only UTF-8.
-    text=st.lists(st.integers(0, sys.maxunicode).map(chr)).map(
+    st.lists(st.integers(0, sys.maxunicode).map(chr)).map(
         lambda characters: "".join(characters).encode(errors="replace").decode()
     )
-    | st.binary().map(os.fsdecode)
+    | st.binary().map(os.fsdecode),
 )
 def test_no_text_is_worse_than_refused(kind: str, text: str) -> None:
     """Whatever stands in a variable, it is taken, or refused on one printable line."""

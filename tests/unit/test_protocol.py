@@ -84,21 +84,6 @@ def test_anything_else_behind_a_backslash_is_an_error(texts: list[str]) -> None:
             unescape(text)
 
 
-@given(st.binary(max_size=1024))
-def test_every_byte_can_be_escaped(data: bytes) -> None:
-    """Any bytes can be written as escapes and read back."""
-    assert unescape("".join(f"\\x{byte:02x}" for byte in data)) == data
-
-
-@given(TEXTS)
-def test_no_text_breaks_unescape(text: str) -> None:
-    """A text is bytes or a ValueError, whatever is in it."""
-    try:
-        assert isinstance(unescape(text), bytes)
-    except ValueError:
-        assert "\\" in text or not text.isprintable()
-
-
 @pytest.mark.parametrize(
     ("data", "text"),
     [
