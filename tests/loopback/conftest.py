@@ -7,8 +7,8 @@ import pytest
 from tests.programs import Server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """Run a server with its defaults."""
+    """Run a server with its defaults, for all tests that want nothing but its replies."""
     with Server() as server:
         yield server

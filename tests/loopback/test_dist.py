@@ -9,7 +9,6 @@ import pytest
 
 from app import __version__
 from scripts.dist import build_pyz, build_wheel
-from tests.peers import Address, refused
 from tests.programs import Server, client_environment
 
 Command = list[str]
@@ -45,45 +44,30 @@ def command(request: pytest.FixtureRequest) -> Command:
     return found
 
 
-def run(
-    command: Command, folder: Path, *arguments: str, address: Address = ("127.0.0.1", 1), **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a command of ours to its end, in a folder that is empty."""
-    variables = client_environment(address, **env)
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_what_it_runs(command: Command, tmp_path: Path) -> None:
+    """All three programs are there, each ends with its own exit code, and help says its name."""
 
-
-def test_its_exit_codes_are_those_of_the_client(command: Command, tmp_path: Path) -> None:
-    """A reply is 0, nobody there 69, another reply 76, a bad value 78, another argument 64."""
-    with Server() as server:
-        done = run(command, tmp_path, "client", address=server.address)
-        assert (done.returncode, done.stdout) == (0, "SERVER OK - STATUS 200\n")
-        wrong = run(command, tmp_path, "client", address=server.address, REPLY="another")
-        assert wrong.returncode == 76
-    with refused() as address:
-        assert run(command, tmp_path, "client", address=address, DEADLINE="0.1").returncode == 69
-    assert run(command, tmp_path, "client", DEADLINE="soon").returncode == 78
-    for arguments in [("client", "now"), ("clients",), ()]:
-        assert run(command, tmp_path, *arguments).returncode == 64
-
-
-def test_all_three_programs_are_there(command: Command, tmp_path: Path) -> None:
-    """Help says how each was called, and each knows its version."""
-    name = "tcp-pair" if len(command) == 1 else "python3 tcp-pair.pyz"
-    for program in ("client", "server", "healthcheck"):
-        assert run(command, tmp_path, program, "--help").stdout.startswith(
-            f"usage: {name} {program} "
+    def ends(*arguments: str, **env: str) -> tuple[int, str]:
+        variables = client_environment(server.address, **env) | {"HOST": host, "PORT": str(port)}
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=tmp_path,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=False,
         )
-        assert run(command, tmp_path, program, "--version").stdout == f"tcp-pair {__version__}\n"
-    assert run(command, tmp_path, "--version").stdout == f"tcp-pair {__version__}\n"
+        return done.returncode, done.stdout
+
     with Server() as server:
         host, port = server.address
-        done = run(command, tmp_path, "healthcheck", HOST=host, PORT=str(port))
-        assert done.returncode == 0
+        assert ends("client") == (0, "SERVER OK - STATUS 200\n")
+        assert ends("client", REPLY="another") == (76, "")
+        assert ends("healthcheck") == (0, "")
+    assert ends("client", "now") == ends("clients") == ends() == (64, "")
+    assert ends("client", "--version") == ends("--version") == (0, f"tcp-pair {__version__}\n")
+    name = "tcp-pair" if len(command) == 1 else "python3 tcp-pair.pyz"
+    exit_code, usage = ends("server", "--help")
+    assert exit_code == 0
+    assert usage.startswith(f"usage: {name} server ")

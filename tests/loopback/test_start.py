@@ -27,15 +27,16 @@ def run(program: str, *arguments: str, redirection: str = "", **env: str) -> Out
         return process.outcome()
 
 
-@pytest.mark.parametrize("program", ["server", "client"])
 @pytest.mark.parametrize(
-    "arguments", [("--verbose",), ("--help", "me"), ("-h",), ("",)], ids=" ".join
+    ("program", "arguments"),
+    [
+        *(("server", "--verbose"), ("server", ""), ("healthcheck", "-h")),
+        *(("client", "--help me"), ("client", "")),
+    ],
 )
-def test_an_unknown_argument_is_answered_with_usage(
-    program: str, arguments: tuple[str, ...]
-) -> None:
+def test_an_unknown_argument_is_answered_with_usage(program: str, arguments: str) -> None:
     """Whatever is not --help alone ends with 64 and the usage on stderr, without JSON."""
-    exit_code, stdout, stderr, _ = run(program, *arguments, OUTPUT="json")
+    exit_code, stdout, stderr, _ = run(program, *arguments.split(" "), OUTPUT="json")
 
     assert (exit_code, stdout) == (64, "")
     assert stderr.startswith("usage: ")
@@ -64,16 +65,20 @@ def test_usage_that_nobody_can_read_has_its_exit_code(redirection: str) -> None:
     ("program", "exit_code"), [("server", 78), ("client", 78), ("healthcheck", 1)]
 )
 def test_a_bad_value_stops_the_program_before_any_socket(program: str, exit_code: int) -> None:
-    """Each ends with one line, the server without listening, the others without a call."""
+    """One line names it, whatever is in it; nobody listens then, and nobody calls."""
+    bad = "\na\nERROR b\r\n\x1b[2J\u202e%s{}\udcff\udc80é"
+    shown = r"\na\nERROR b\r\n\x1b[2J\u202e%s{}\xff\x80é"
     with socket.create_server((own_address(), 0)) as listener:
         listener.setblocking(False)
         host, port = listener.getsockname()
         address = {"HOST": host, "PORT": str(port), "SERVER_HOST": host, "SERVER_PORT": str(port)}
-        outcome = run(program, **address, LOG_LEVEL="\\", DEADLINE="1")
+        outcome = run(program, **address, LOG_LEVEL=bad, DEADLINE="1")
 
         # Had it tried to listen on this port, the server would have ended with 71.
         assert outcome[:2] == (exit_code, "")
-        assert re.fullmatch(r"\S+Z ERROR LOG_LEVEL='\\' is not valid, .*\n", outcome.stderr)
+        line = outcome.stderr.removesuffix("\n")
+        assert line.partition(" is not valid, ")[0].endswith(f"Z ERROR LOG_LEVEL='{shown}'")
+        assert line.isprintable()
         with pytest.raises(BlockingIOError):
             listener.accept()
 
@@ -93,26 +98,6 @@ def test_a_bad_value_has_its_json() -> None:
 def test_a_bad_output_is_text() -> None:
     """A bad OUTPUT asks for no JSON."""
     assert run("client", OUTPUT="JSON")[:2] == (78, "")
-
-
-@pytest.mark.parametrize("program", ["server", "client"])
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        pytest.param("a\nERROR b\r\n", r"a\nERROR b\r\n", id="line ends"),
-        pytest.param("\x1b[2J\x07\x7f\u202e", r"\x1b[2J\x07\x7f\u202e", id="controls"),
-        pytest.param("\udcff\udc80é", r"\xff\x80é", id="not UTF-8"),
-        pytest.param("9" * 5000, "9" * 200, id="endless"),
-        pytest.param("%s%d%n{}", "%s%d%n{}", id="formats"),
-    ],
-)
-def test_a_bad_value_forges_no_line(program: str, text: str, shown: str) -> None:
-    """Line ends, terminal escapes, bytes that are not UTF-8 and endless digits stay one line."""
-    exit_code, stdout, stderr, _ = run(program, LOG_LEVEL=text)
-
-    assert (exit_code, stdout, stderr.count("\n")) == (78, "", 1)
-    assert f" ERROR LOG_LEVEL='{shown}' is not valid" in stderr
-    assert stderr.removesuffix("\n").isprintable()
 
 
 def test_a_check_whose_words_nobody_reads_is_still_1() -> None:
@@ -141,7 +126,8 @@ def test_a_log_that_takes_nothing_changes_nothing(server: Server, redirection: s
 
 def cannot_listen(address: Address, prefix: tuple[str, ...] = ()) -> str:
     """Have a server listen there in vain; return why."""
-    env = {"HOST": address[0], "PORT": str(address[1])}
+    # Development mode would tell of a socket that is left open.
+    env = {"HOST": address[0], "PORT": str(address[1]), "PYTHONDEVMODE": "1"}
     with Program("server", env, prefix=prefix) as program:
         exit_code, stdout, stderr, _ = program.outcome()
     assert (exit_code, stdout, stderr.count("\n")) == (71, "", 1)
@@ -168,12 +154,3 @@ def test_a_port_that_is_not_permitted_is_named() -> None:
     # Root is only as privileged as its capabilities.
     drop = ("setpriv", "--bounding-set=-net_bind_service") if os.geteuid() == 0 else ()
     assert cannot_listen((own_address(), 1), drop) == os.strerror(errno.EACCES)
-
-
-def test_what_cannot_be_listened_on_is_one_line_in_development_mode() -> None:
-    """With Python's development mode too, nothing is said of sockets left open."""
-    with socket.create_server((own_address(), 0)) as listener:
-        host, port = listener.getsockname()
-        outcome = run("server", HOST=host, PORT=str(port), PYTHONDEVMODE="1")
-
-    assert (outcome.exit_code, outcome.stderr.count("\n")) == (71, 1)
