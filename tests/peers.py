@@ -8,9 +8,8 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from typing import Any
 
 from tests.support import PATIENCE
 
@@ -48,25 +47,21 @@ def name(sock: socket.socket) -> str:
 class _Listener(ThreadingTCPServer):
     request_queue_size = 128
 
-    def __init__(self, serve: Peer, host: str) -> None:
-        super().__init__((host or own_address(), 0), BaseRequestHandler)
-        self._serve = serve
-
-    def finish_request(self, request: Any, *_: Any) -> None:
-        request.settimeout(PATIENCE)
-        self._serve(request)
-
-    def handle_error(self, *_: Any) -> None:
-        # Peers here are there to be left; anything else fails the test, by way of the thread.
-        error = sys.exception()
-        if error and not isinstance(error, ConnectionResetError | BrokenPipeError):
-            raise error
+    def handle_error(self, *_: object) -> None:
+        raise  # noqa: PLE0704 - it is called while one is handled, and fails the test
 
 
 @contextmanager
 def listening(serve: Peer, host: str = "") -> Iterator[Address]:
     """Listen, and serve each connection in a thread of its own; yield the address."""
-    with _Listener(serve, host) as listener:
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.settimeout(PATIENCE)
+            with suppress(ConnectionResetError, BrokenPipeError):  # peers are there to be left
+                serve(self.request)
+
+    with _Listener((host or own_address(), 0), Handler) as listener:
         thread = threading.Thread(target=listener.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.load.ordinary import OrdinaryClient
-from tests.peers import MESSAGE, REPLY, exchange, fill, own_address, reset
+from tests.peers import REPLY, exchange, fill, own_address, reset
 from tests.programs import Server, cpu_seconds, descriptors, resident_kib
 from tests.support import until
 
@@ -93,26 +93,6 @@ def test_clients_that_never_read_make_room() -> None:
     with Server(REPLY=LARGE_REPLY.decode(), MAX_CONNECTIONS="20") as server, ExitStack() as stack:
         fill(*(stack.enter_context(never_reading(server)) for _ in range(20)))
         OrdinaryClient(server, LARGE_REPLY).exchange(50)
-
-
-@pytest.mark.parametrize("message", [b"", MESSAGE], ids=["silent", "message"])
-def test_connect_and_reset(message: bytes) -> None:
-    """Ten thousand clients that reset at once, having said something or not, leave nothing."""
-    with Server() as server:
-        ordinary = OrdinaryClient(server)
-        own = descriptors(server)
-        ordinary.exchange(50)
-        before = resident_kib(server)
-        for number in range(10_000):
-            sock = server.connect()
-            sock.send(message)
-            reset(sock)
-            if number % 100 == 0:
-                ordinary.exchange()
-        ordinary.exchange()
-
-        until(lambda: descriptors(server), is_right=own.__eq__, awaited="no connection left")
-        assert resident_kib(server) - before < 512
 
 
 def test_a_message_of_one_gib() -> None:
