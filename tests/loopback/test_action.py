@@ -68,10 +68,9 @@ def test_an_input_that_is_not_given_leaves_the_default() -> None:
     assert STEP["env"].keys() == env.asked.keys()
 
 
-def test_the_right_reply(tmp_path: Path) -> None:
-    """With no inputs but host and port it talks to the server, and its output says so."""
-    with Server() as server:
-        done = run(tmp_path, server.address)
+def test_nothing_but_host_and_port(server: Server, tmp_path: Path) -> None:
+    """With no other inputs it gets the server's reply, and its output says so."""
+    done = run(tmp_path, server.address)
 
     assert (done.exit_code, done.result["status"]) == (0, "ok")
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -90,11 +90,14 @@ def in_turn(*peers: Peer) -> Peer:
 
 
 @contextmanager
-def accepts_nobody() -> Iterator[Address]:
-    """Yield an address whose connections nobody accepts: the kernel makes them, and no more."""
-    with refusing() as sock:
-        sock.listen()
-        yield sock.getsockname()
+def met(*, prefix: Sequence[str] = (), **env: str) -> Iterator[tuple[Program, socket.socket]]:
+    """Run a client, and be the peer at the other end of its connection."""
+    with (
+        socket.create_server((own_address(), 0)) as listener,
+        client(listener.getsockname(), prefix=prefix, **env) as program,
+        listener.accept()[0] as sock,
+    ):
+        yield program, sock
 
 
 # The table of exit codes
@@ -165,7 +168,6 @@ CASES = {
     "slow": Case(75, "no-reply", (says(*BYTES),), IMPATIENT),
     "slow beyond the deadline": Case(75, "no-reply", (says(*BYTES),), PATIENT),
     "without a greeting": Case(75, "no-reply", (receive_all,), IMPATIENT | {"MESSAGE": ""}),
-    "accepting nobody": Case(75, "no-reply", accepts_nobody, IMPATIENT),
     "wrong": Case(76, "wrong-reply", (says(KO.encode()),), {}, KO),
     "wrong from the first byte": Case(76, "wrong-reply", (says(b"\n"),), {}, "\n"),
     "forged": Case(76, "wrong-reply", (says(FORGED.encode() + b"\xff"),), {}, rf"{FORGED}\xff"),
@@ -379,25 +381,17 @@ def test_the_longest_durations_are_no_more_than_long() -> None:
 
 @pytest.mark.parametrize(
     ("message", "sent"),
-    [
-        pytest.param(r"\0é\xff\r\n", b"\0\xc3\xa9\xff\r\n", id="any bytes"),
-        pytest.param("", b"", id="nothing"),
-    ],
+    [(r"\0é\xff\r\n", b"\0\xc3\xa9\xff\r\n"), ("", b"")],
+    ids=["any bytes", "nothing"],
 )
 def test_the_message_is_sent_as_it_is_meant(message: str, sent: bytes) -> None:
     """The server gets the bytes of MESSAGE and no other; nothing if it is empty."""
-    heard = []
-
-    def peer(sock: socket.socket) -> None:
-        if sent:
-            heard.append(receive(sock, len(sent)))
+    with met(MESSAGE=message) as (program, sock):
+        heard = receive(sock, len(sent))
         sock.sendall(REPLY)
-        heard.append(receive_all(sock))
 
-    with listening(peer) as address:
-        assert run_client(address, MESSAGE=message).exit_code == 0
-
-    assert b"".join(heard) == sent
+        assert heard + receive_all(sock) == sent
+        assert program.outcome().exit_code == 0
 
 
 # Signals
@@ -458,13 +452,9 @@ def test_a_signal_ends_connecting_at_once() -> None:
 
 def test_a_signal_ends_reading_at_once() -> None:
     """A reply that does not come does not hold up a signal."""
-    with (
-        socket.create_server((own_address(), 0)) as listener,
-        client(listener.getsockname(), REPLY_TIMEOUT="60", **FOR_EVER) as waiting,
-        listener.accept()[0] as connection,
-    ):
-        hears(connection)
-        interrupt(waiting)
+    with met(REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
+        hears(sock)
+        interrupt(program)
 
 
 def test_a_signal_ends_a_look_up_at_once(tmp_path: Path) -> None:
@@ -496,14 +486,9 @@ def test_a_stdout_that_takes_nothing_is_told_of(
 
 def test_a_closed_stdout_leads_to_no_one_else() -> None:
     """The number of a stdout closed from the start is the connection's, and nothing goes there."""
-    prefix = redirected(">&-")
-    with (
-        socket.create_server((own_address(), 0)) as listener,
-        client(listener.getsockname(), prefix=prefix, REPLY_TIMEOUT="60", **FOR_EVER) as waiting,
-        listener.accept()[0] as connection,
-    ):
-        hears(connection)
-        waiting.signal(signal.SIGTERM)
+    with met(prefix=redirected(">&-"), REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
+        hears(sock)
+        program.signal(signal.SIGTERM)
 
-        assert waiting.outcome().exit_code == 143
-        assert receive_all(connection) == b""
+        assert program.outcome().exit_code == 143
+        assert receive_all(sock) == b""

@@ -56,9 +56,16 @@ def test_help_names_every_variable(program: str) -> None:
 
 
 @NO_STDERR
-def test_usage_that_nobody_can_read_has_its_exit_code(redirection: str) -> None:
+@pytest.mark.parametrize(("program", "exit_code"), [("client", 64), ("healthcheck", 1)])
+def test_words_that_nobody_can_read_have_their_exit_code(
+    program: str, exit_code: int, redirection: str
+) -> None:
     """A stderr that takes nothing is replaced neither by stdout nor by another exit code."""
-    assert run("client", "--verbose", redirection=redirection)[:3] == (64, "", "")
+    arguments = ["--verbose"] if program == "client" else []
+
+    outcome = run(program, *arguments, redirection=redirection, PORT="http")
+
+    assert outcome[:3] == (exit_code, "", "")
 
 
 @pytest.mark.parametrize(
@@ -84,33 +91,23 @@ def test_a_bad_value_stops_the_program_before_any_socket(program: str, exit_code
 
 
 def test_a_bad_value_has_its_json() -> None:
-    """A bad value is told in JSON too."""
+    """A bad value is told in JSON too, unless it is that of OUTPUT, which asks for none."""
     outcome = run("client", OUTPUT="json", REPLY="\\")
     result = outcome.json
 
     assert outcome.exit_code == 78
-    assert list(result) == KEYS
     assert result["error"].startswith("REPLY='\\' is not valid")
     known = {"status": "config", "exit_code": 78, "attempts": 0, "waited_s": 0}
+    assert [*result] == KEYS
     assert result == dict.fromkeys(KEYS) | known | {"error": result["error"]}
-
-
-def test_a_bad_output_is_text() -> None:
-    """A bad OUTPUT asks for no JSON."""
     assert run("client", OUTPUT="JSON")[:2] == (78, "")
-
-
-def test_a_check_whose_words_nobody_reads_is_still_1() -> None:
-    """There is no exit code but 0 and 1, even where stderr takes nothing."""
-    assert run("healthcheck", redirection="2>&-", PORT="http").exit_code == 1
 
 
 @NO_STDERR
 def test_a_log_that_takes_nothing_changes_nothing(server: Server, redirection: str) -> None:
     """Where the log cannot be written, a client has its result, and a server serves and stops."""
     prefix = redirected(redirection)
-    told = run_client(server.address, prefix=prefix)
-    assert told[:3] == (0, "SERVER OK - STATUS 200\n", "")
+    assert run_client(server.address, prefix=prefix)[:3] == (0, "SERVER OK - STATUS 200\n", "")
 
     with refused() as address:
         host, port = address
