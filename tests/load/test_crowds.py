@@ -2,22 +2,50 @@
 
 import re
 import socket
+import statistics
 import threading
 import time
 from contextlib import ExitStack
 
 import pytest
 
-from tests.load.ordinary import OrdinaryClient
-from tests.peers import REPLY, exchange, fill, own_address, reset
+from tests.peers import MESSAGE, REPLY, exchange, fill, own_address, receive, reset
 from tests.programs import Server, cpu_seconds, descriptors, resident_kib
-from tests.support import until
+from tests.support import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
 WAVE = 100  # at once, ahead of the ordinary client
 QUIET = 2.0  # seconds
 LARGE_REPLY = b"R" * 65536
+
+
+class OrdinaryClient:
+    """Must not notice what others do: notes how long its exchanges take, a connection each."""
+
+    def __init__(self, server: Server, reply: bytes = REPLY) -> None:
+        self._address = server.address
+        self._reply = reply
+        self.seconds: list[float] = []
+
+    def exchange(self, times: int = 1) -> None:
+        """Connect, send, and get the reply."""
+        for _ in range(times):
+            began = time.monotonic()
+            with socket.socket() as sock:
+                sock.bind((own_address(), 0))
+                # Connects and sends in one system call: between two of them this process may
+                # wait for the CPU, and is for so long one of the silent, which have to make room.
+                sock.sendto(MESSAGE, socket.MSG_FASTOPEN, self._address)
+                sock.settimeout(PATIENCE)
+                assert receive(sock, len(self._reply)) == self._reply
+            self.seconds.append(time.monotonic() - began)
+
+    def check(self) -> None:
+        """Assert that no exchange so far took long, and begin anew."""
+        assert statistics.median(self.seconds) < 0.05
+        assert max(self.seconds) < 1.0
+        self.seconds.clear()
 
 
 def never_reading(server: Server) -> socket.socket:

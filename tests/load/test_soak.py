@@ -11,8 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.load.ordinary import OrdinaryClient
-from tests.peers import MESSAGE, REPLY, receive, reset
+from tests.peers import MESSAGE, REPLY, exchange, receive, reset
 from tests.programs import Server, descriptors, resident_kib
 from tests.support import until
 
@@ -110,7 +109,8 @@ def test_soak() -> None:
         until(lambda: descriptors(server), is_right=own.__eq__, awaited="no connection left")
 
         assert resident_kib(server) - before < TOLERANCE_KIB
-        OrdinaryClient(server).exchange()
+        with server.connect() as sock:
+            exchange(sock)
         outcome = server.stop()
         assert outcome.exit_code == 0
         summary = re.search(r"(\d+) replies, 0 idle, (\d+) evicted, (\d+) failed", outcome.stderr)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ from typing import IO
 import pytest
 
 from tests.loopback.name_server import silent_name_server
-from tests.peers import MESSAGE, REPLY, listening, own_address, receive, refused
+from tests.loopback.test_client import says
+from tests.peers import REPLY, listening, own_address, refused
 from tests.programs import Program, client, client_environment, full_pipe
 from tests.support import PATIENCE, linux_only, until
 
@@ -52,12 +52,6 @@ def held_up(
             os.close(end)
             wait_until_held_up(program)
             yield program, pipe, full
-
-
-def answer(sock: socket.socket) -> None:
-    """Send the right reply, once."""
-    receive(sock, len(MESSAGE))
-    sock.sendall(REPLY)
 
 
 def storm(program: Program, number: int) -> None:
@@ -97,7 +91,7 @@ def test_a_signal_before_it_serves_is_not_lost() -> None:
 def test_a_signal_ends_a_client_whose_reply_nobody_takes(output: str) -> None:
     """A stdout that is full does not hold up a signal, and the exit code is the decided one."""
     with (
-        listening(answer) as address,
+        listening(says(REPLY)) as address,
         held_up("stdout", "client", client_environment(address, OUTPUT=output)) as (program, *_),
     ):
         program.signal(signal.SIGTERM)
