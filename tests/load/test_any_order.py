@@ -35,7 +35,7 @@ from tests.support import PATIENCE, until
 
 SECONDS = os.environ.get("SOAK_SECONDS")
 ROOM = 4  # connections
-IDLE = 0.2  # seconds
+IDLE = 0.1  # seconds
 SMALL, LARGE = "SERVER OK - STATUS 200", "".join(f"{number:08x}" for number in range(8192))
 KERNEL = 100_000  # bytes: more than it takes of replies to a client that does not read
 CLIENTS = st.integers(0, 11)
