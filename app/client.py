@@ -111,16 +111,22 @@ class Waiting:
 
 def handle_signals(result: Result) -> None:
     """Have SIGTERM and SIGINT write the result and end the process, wherever it is."""
+    ending = False
 
     def end(number: int, _: FrameType | None) -> None:
+        nonlocal ending
+        if ending:
+            return  # signals that come faster than this runs would nest without end
+        ending = True
         # What a signal interrupts goes on, unless nobody reads it.
-        if result.is_being_written and select.select([], [STDOUT], [], PATIENCE)[1]:
-            return
-        if not result.is_decided:
+        goes_on = result.is_being_written and select.select([], [STDOUT], [], PATIENCE)[1]
+        if not goes_on and not result.is_decided:
             why = f"Interrupted by {signal.Signals(number).name}"
             result.decide(Failed(("interrupted", 128 + number), why))
-        result.write()
-        os._exit(result.exit_code)
+        ending = False
+        if not goes_on:
+            result.write()
+            os._exit(result.exit_code)
 
     for number in ENDING_SIGNALS:
         signal.signal(number, end)

@@ -76,6 +76,7 @@ class Server:
         self._buffer = memoryview(bytearray(RECEIVE_BYTES))
         # Least recently active first: in this order they become idle, and make room.
         self._connections: OrderedDict[Connection, None] = OrderedDict()
+        self._health_checks = 0  # of these, beside MAX_CONNECTIONS
         self._counts: Counter[str] = Counter()
         self._now = self._warn_at = time.monotonic()
         self._accept_at = math.inf  # or when the listener, left alone for now, is watched again
@@ -169,7 +170,8 @@ class Server:
 
     def _accept(self) -> None:
         """Accept a few clients, or one in place of the connection that is silent longest."""
-        room = self._config.max_connections - len(self._connections)
+        clients = len(self._connections) - self._health_checks
+        room = self._config.max_connections - clients
         for position in range(min(max(room, 1), ACCEPT_BATCH)):
             try:
                 sock, peer = self._listener.accept()
@@ -190,6 +192,7 @@ class Server:
                 self._make_room()
             watched = self._watch(sock, new) or (self._make_room() and self._watch(sock, new))
             self._connections[new] = None
+            self._health_checks += new.is_health_check
             log.debug("%s connected", new)
             if not watched:
                 self._close(new, "failed")
@@ -203,12 +206,12 @@ class Server:
         return True
 
     def _make_room(self) -> bool:
-        """Close the connection that has been silent longest; False if there is none."""
-        if not self._connections:
+        """Close the client that has been silent longest; False if there is none."""
+        oldest = next((one for one in self._connections if not one.is_health_check), None)
+        if not oldest:
             return False
-        oldest = next(iter(self._connections))
         self._close(oldest, "evicted")
-        if self._warn_at <= self._now and not oldest.is_health_check:
+        if self._warn_at <= self._now:
             self._warn_at = self._now + ROOM_INTERVAL
             log.warning("no room: %d silent connections evicted", self._counts["evicted"])
         return True
@@ -295,6 +298,7 @@ class Server:
         with suppress(KeyError):  # what epoll_ctl(2) has refused to watch
             self._selector.unregister(connection.sock)
         connection.sock.close()
+        self._health_checks -= connection.is_health_check
         if not connection.is_health_check:
             self._counts[why] += 1
             self._counts["connections"] += 1

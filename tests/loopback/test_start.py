@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from app.config import ClientConfig, Environment, ServerConfig
 from tests.loopback.test_client import KEYS
 from tests.peers import Address, own_address, refused
 from tests.programs import Outcome, Program, Server, redirected, run_client
-from tests.support import linux_only
+from tests.support import ROOT, linux_only
 
 CONFIGS = {"server": ServerConfig, "client": ClientConfig}
 NO_STDERR = pytest.mark.parametrize(
@@ -53,6 +55,14 @@ def test_help_names_every_variable(program: str) -> None:
     defaults = dict(re.findall(r"^  ([A-Z_]+)=(.*)$", stdout, re.M))
     assert [*defaults] == [name.upper() for name in vars(config(Environment({})))]
     assert vars(config(Environment(defaults))) == vars(config(Environment({})))
+
+
+def test_help_names_the_command_as_it_was_called() -> None:
+    """Each of the two ways to call a package's program is what its usage says."""
+    for words in ("-m app client", "-m app.client"):
+        command = [sys.executable, *words.split(), "--help"]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert said.stdout.startswith(f"usage: python3 {words} [--help")
 
 
 @NO_STDERR

@@ -115,6 +115,15 @@ def test_the_addresses_of_a_name_are_tried_in_turn(monkeypatch: pytest.MonkeyPat
         assert 0.3 <= time.monotonic() - began < 0.54
 
 
+def test_a_name_never_leads_to_the_client_s_own_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.0.0.0, which name servers give for hosts that they block, is no server's address."""
+    with socket.create_server((ADDRESS, 0)) as listener:
+        NameServer(monkeypatch, "0.0.0.0").may_answer.set()
+        failed = failure("server", listener.getsockname()[1], Lookup())
+
+    assert (failed.status, failed.cause) == (("unavailable", 69), "EADDRNOTAVAIL")
+
+
 def test_a_client_never_takes_itself_for_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given the very port that it connects to, a socket meets itself: that is no server."""
 
