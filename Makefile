@@ -42,8 +42,8 @@ fleet-check: python ## let every node of a Docker Swarm make one check (deploy/R
 test: venv ## run all tests; REQUIRE_DOCKER=1 fails where they cannot use Docker
 	@$(bin)/python -m scripts.run_tests
 
-test-fast: venv ## run the tests that need no Docker and are not slow
-	@$(bin)/python -m pytest -m "not slow" tests/unit tests/loopback tests/scripts tests/documents tests/packets
+test-fast: venv ## run the quick tests of app/, which need no Docker
+	@$(bin)/python -m pytest -m "not slow" tests/unit tests/loopback
 
 test-cluster: venv ## run the tests of Docker Swarm, which need root
 	@REQUIRE_DOCKER=1 $(bin)/python -m scripts.run_tests tests/cluster
