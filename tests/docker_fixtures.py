@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 from docker import DockerClient
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import DockerException, ImageNotFound
 from dotenv import dotenv_values
 from testcontainers.compose import DockerCompose
 from testcontainers.core import docker_client as testcontainers
@@ -84,30 +84,26 @@ def run_name(request: pytest.FixtureRequest) -> Iterator[str]:
         signal.signal(number, handler)
 
 
+def made(client: DockerClient, image: str) -> str:
+    """Make sure of an image that `make test` gets ready; return its name."""
+    try:
+        client.images.get(image)
+    except ImageNotFound as error:
+        skip_or_fail(f"`make test` has not got {image} ready: {error.explanation}")
+    return image
+
+
 @pytest.fixture(scope="session")
 def base_image(docker_client: DockerClient) -> str:
-    """Name the base image, which is PYTHON_IMAGE where Compose finds it, and make sure of it."""
+    """Name the base image, which is PYTHON_IMAGE where Compose finds it."""
     server = DockerCompose(ROOT).get_config()["services"]["server"]
-    name = str(server["build"]["args"]["PYTHON_IMAGE"])
-    try:
-        docker_client.images.get(name)
-    except ImageNotFound:
-        try:
-            docker_client.images.pull(name)
-        except APIError as error:
-            skip_or_fail(f"there is no base image: {error.explanation}")
-    return name
+    return made(docker_client, str(server["build"]["args"]["PYTHON_IMAGE"]))
 
 
 @pytest.fixture(scope="session")
 def services_image(docker_client: DockerClient) -> str:
-    """Name the image of services that are not ours, which `make test` makes."""
-    name = os.environ.get("SERVICES_IMAGE", "tcp-pair-services:trixie")
-    try:
-        docker_client.images.get(name)
-    except ImageNotFound as error:
-        skip_or_fail(f"`make test` has not made the image of services: {error.explanation}")
-    return name
+    """Name the image of services that are not ours."""
+    return made(docker_client, os.environ.get("SERVICES_IMAGE", "tcp-pair-services:trixie"))
 
 
 @pytest.fixture(scope="session")

@@ -9,16 +9,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from docker import DockerClient
 from docker.errors import APIError
 from docker.models.containers import Container
+from docker.models.networks import Network
 from testcontainers.compose import DockerCompose
 
 from tests.support import ROOT
@@ -45,8 +43,7 @@ class Logs(NamedTuple):
 
 def logs(container: Container) -> Logs:
     """Return what a container has written until now."""
-    streams = (container.logs(stderr=False), container.logs(stdout=False))
-    return Logs(*(text.decode() for text in streams))
+    return Logs(container.logs(stderr=False).decode(), container.logs(stdout=False).decode())
 
 
 def result(client: Container) -> Json:
@@ -108,31 +105,26 @@ def exit_code(container: Container) -> int:
     return int(container.attrs["State"]["ExitCode"])
 
 
-def moment(text: str) -> datetime:
-    """Parse a time of Docker's."""
-    return datetime.fromisoformat(text)
-
-
 def on_a_free_subnet(make: Callable[[dict[str, str]], T]) -> T:
     """Call what makes a network, with lines for .env that fit together, until Docker takes them.
 
     Whether a subnet is free only Docker can tell: other runs look for one at the same time.
     """
     # RFC 2544 keeps these for tests.
-    proposed = random.sample([*IPv4Network("198.18.0.0/15").subnets(new_prefix=26)], 5)
-    *others, last = (
-        {
+    subnets = random.sample([*IPv4Network("198.18.0.0/15").subnets(new_prefix=26)], 5)
+    while True:
+        subnet = subnets.pop()
+        lines = {
             "SUBNET": str(subnet),
             "IP_RANGE": str(list(subnet.subnets())[1]),
             "SERVER_HOST": str(subnet[10]),
             "CLIENT_HOST": str(subnet[20]),
         }
-        for subnet in proposed
-    )
-    for lines in others:
-        with suppress(APIError, subprocess.CalledProcessError):
+        try:
             return make(lines)
-    return make(last)
+        except (APIError, subprocess.CalledProcessError):
+            if not subnets:
+                raise
 
 
 class Pair:
@@ -149,7 +141,6 @@ class Pair:
         self.network = f"{self.project}_pair"
         self._client = client
         self._services: dict[str, Json] = {}
-        self._compose = DockerCompose(folder, wait=False)
         for name in PROJECT.split():
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, folder / name)
@@ -163,15 +154,14 @@ class Pair:
         on_a_free_subnet(create)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error:
             error.add_note(report(self._client, self.project))
-        self._compose.stop()
+        containers, networks = self._made()
+        for container in containers:
+            container.remove(force=True, v=True)
+        for network in networks:
+            network.remove()
 
     def write_env(self, **env: str) -> None:
         """Write .env, with these lines too."""
@@ -188,7 +178,7 @@ class Pair:
 
     def compose(self, *arguments: str) -> str:
         """Return what docker compose prints, run in the folder. Raises CalledProcessError."""
-        command = [*self._compose.docker_compose_command(), *arguments]
+        command = [*DockerCompose(self.folder).docker_compose_command(), *arguments]
         try:
             return subprocess.run(
                 command, cwd=self.folder, check=True, capture_output=True, encoding="utf-8"
@@ -197,25 +187,15 @@ class Pair:
             failure.add_note(failure.stderr)
             raise
 
-    def start(self, *services: str, wait: bool = False) -> None:
-        """Start services in the background; with ``wait``, until they are healthy."""
-        DockerCompose(self.folder, wait=wait, services=list(services)).start()
-
-    def run(self, image: str, address: str, **options: Any) -> Container:
-        """Start a container of another image at a fixed address of the network."""
-        endpoint = self._client.api.create_endpoint_config(ipv4_address=address)
-        return self._client.containers.run(
-            image,
-            detach=True,
-            network=self.network,
-            networking_config={self.network: endpoint},
-            **options,
-        )
+    def start(self, *services: str) -> None:
+        """Start the containers of these services, or of both."""
+        for service in services or ("server", "client"):
+            self.container(service).start()
 
     def container(self, service: str) -> Container:
         """Return the container of a service."""
-        known = self._compose.get_container(service, include_all=True)
-        return self._client.containers.get(known.ID)
+        (found,) = self._made(f"com.docker.compose.service={service}")[0]
+        return found
 
     @property
     def server(self) -> Container:
@@ -227,11 +207,20 @@ class Pair:
         """The client's container."""
         return self.container("client")
 
+    @property
+    def bridge(self) -> Network:
+        """The network, as Docker has it."""
+        (network,) = self._made()[1]
+        return network
+
     def what_is_there(self) -> list[str]:
         """Name the containers and networks that Compose has labelled as this pair's."""
-        ours = {"label": f"com.docker.compose.project={self.project}"}
+        return [found.name for kind in self._made() for found in kind]
+
+    def _made(self, *labels: str) -> tuple[list[Container], list[Network]]:
+        ours = {"label": [f"com.docker.compose.project={self.project}", *labels]}
         containers = self._client.containers.list(all=True, filters=ours)
-        return [found.name for found in (*containers, *self._client.networks.list(filters=ours))]
+        return containers, self._client.networks.list(filters=ours)
 
 
 NewPair = Callable[..., Pair]

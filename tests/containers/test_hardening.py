@@ -7,7 +7,6 @@ from ipaddress import IPv4Network
 
 import pytest
 from docker import DockerClient
-from docker.models.containers import Container
 
 from tests.containers.support import STAYING, Json, NewPair, Pair, execute, logged, logs
 
@@ -25,17 +24,12 @@ def pair(new_pair: NewPair) -> Iterator[Pair]:
         yield pair
 
 
-def status(container: Container) -> dict[str, str]:
-    """Read /proc/1/status of a container."""
-    text = execute(container, "print(open('/proc/1/status').read())")
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-
-
 @both
 def test_runs_as_an_unprivileged_user(pair: Pair, service: str) -> None:
     """PID 1 runs under a number that is not root's, without capabilities or a way to get any."""
     container = pair.container(service)
-    found = status(container)
+    text = execute(container, "print(open('/proc/1/status').read())")
+    found = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     user, group = container.attrs["Config"]["User"].split(":")
     assert int(user) > 0
     assert int(group) > 0
@@ -80,33 +74,23 @@ def test_python_is_pid_1(pair: Pair, service: str) -> None:
     """No shell stands between Docker's signals and the program."""
     container = pair.container(service)
     command = ["python3", "-m", f"app.{service}"]
-    assert (
-        execute(container, "print(open('/proc/1/cmdline').read())").strip("\0\n").split("\0")
-        == command
-    )
+    seen = execute(container, "print(open('/proc/1/cmdline').read())")
+    assert seen.strip("\0\n").split("\0") == command
     config = container.attrs["Config"]
     assert (config["Entrypoint"], config["Cmd"]) == (None, command)
 
 
-@both
-def test_nothing_starts_again(pair: Pair, service: str) -> None:
-    """An attached up with a server that Docker starts again never ends (docker/compose#13985)."""
-    assert pair.container(service).attrs["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
+@pytest.mark.parametrize(("service", "drain"), [("server", 2), ("client", 0)])
+def test_how_docker_ends_and_logs_it(pair: Pair, service: str, drain: int) -> None:
+    """It is not killed before its replies are sent, nor started again; its log does not grow.
 
-
-def test_a_stop_leaves_time_for_replies(pair: Pair) -> None:
-    """Docker kills neither at once, and the server not before its DRAIN_TIMEOUT is over."""
-    server, client = (which.attrs["Config"] for which in (pair.server, pair.client))
-    assert server["StopTimeout"] > 2
-    assert client["StopTimeout"] > 0
-
-
-@both
-def test_the_log_is_rotated(pair: Pair, service: str) -> None:
-    """A log that grows without end does not fill the disk, whatever the daemon's own limits."""
-    log = pair.container(service).attrs["HostConfig"]["LogConfig"]
-    assert log["Type"] == "json-file"
-    assert log["Config"] == {"max-size": "1m", "max-file": "3"}
+    An attached up with a server that Docker starts again never ends (docker/compose#13985).
+    """
+    container = pair.container(service).attrs
+    assert container["Config"]["StopTimeout"] > drain
+    assert container["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
+    log = container["HostConfig"]["LogConfig"]
+    assert log == {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "3"}}
 
 
 @both
@@ -166,20 +150,11 @@ print(json.dumps(dict(zip(map(str, modules), compiled))))
 def test_images_add_little_to_their_base(
     docker_client: DockerClient, images: dict[str, str], base_image: str, service: str
 ) -> None:
-    """An image is its base and under 1 MB of its own."""
+    """An image is its base and under 1 MB of its own, and only the server's has a health check."""
     base, image = (docker_client.images.get(name).attrs for name in (base_image, images[service]))
     layers = base["RootFS"]["Layers"]
     assert image["RootFS"]["Layers"][: len(layers)] == layers
     assert image["Size"] - base["Size"] < MEGABYTE
-
-
-def test_only_the_server_has_a_health_check(
-    docker_client: DockerClient, images: dict[str, str]
-) -> None:
-    """A client has nobody to be healthy for, and the server's check needs no shell."""
-    client, server = (
-        docker_client.images.get(images[service]).attrs["Config"].get("Healthcheck")
-        for service in ("client", "server")
-    )
-    assert client is None
-    assert server["Test"] == ["CMD", "python3", "-m", "app.healthcheck"]
+    # Which needs no shell; a client has nobody to be healthy for.
+    check = {"server": ["CMD", "python3", "-m", "app.healthcheck"], "client": None}
+    assert (image["Config"].get("Healthcheck") or {}).get("Test") == check[service]

@@ -1,18 +1,19 @@
 """The network between the two containers, or the server, taken away and given back."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
-from docker import DockerClient
 from docker.models.containers import Container
-from docker.models.networks import Network
 
+from tests.containers.conftest import Start
 from tests.containers.support import NewPair, Pair, connected, exit_code, logged, result
 
-StartClient = Callable[..., Container]
-
+QUICK = {"RETRY_DELAY": "0.2", "CONNECT_TIMEOUT": "0.3", "REPLY_TIMEOUT": "0.3"}
 NO_REPLY = " 0 of 22 bytes"
+
+StartClient = Callable[..., Container]
+Fault = Callable[[Pair, Container], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -25,41 +26,29 @@ def pair(new_pair: NewPair) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def network(pair: Pair, docker_client: DockerClient) -> Network:
-    """Return the pair's network."""
-    return docker_client.networks.get(pair.network)
-
-
-@pytest.fixture
-def start_client(pair: Pair) -> Iterator[StartClient]:
+def start_client(pair: Pair, start: Start) -> StartClient:
     """Return what starts a client, quick to try again, at its fixed address."""
-    started: list[Container] = []
-    quick = {"RETRY_DELAY": "0.2", "CONNECT_TIMEOUT": "0.5", "REPLY_TIMEOUT": "0.5"}
-    settings = {"SERVER_HOST": pair.env["SERVER_HOST"], "OUTPUT": "json"} | quick
+    settings = {"SERVER_HOST": pair.env["SERVER_HOST"], "OUTPUT": "json"} | QUICK
 
-    def start(**more: str) -> Container:
-        image, name = f"{pair.project}-client", f"{pair.project}-tried"
-        address = pair.env["CLIENT_HOST"]
-        started.append(pair.run(image, address, name=name, environment=settings | more))
-        return started[-1]
+    def start_client(**more: str) -> Container:
+        image, address = f"{pair.project}-client", pair.env["CLIENT_HOST"]
+        return start(image, address, environment=settings | more)
 
-    yield start
-    for container in started:
-        container.remove(force=True)
+    return start_client
 
 
 @contextmanager
-def disconnected(network: Network, container: Container, address: str) -> Iterator[None]:
+def disconnected(pair: Pair, container: Container, host: str = "SERVER_HOST") -> Iterator[None]:
     """Take a container off the network, and give it back at the same address."""
-    network.disconnect(container)
+    pair.bridge.disconnect(container)
     try:
         yield
     finally:
-        network.connect(container, ipv4_address=address)
+        pair.bridge.connect(container, ipv4_address=pair.env[host])
 
 
 @contextmanager
-def paused(container: Container) -> Iterator[None]:
+def paused(_: Pair, container: Container) -> Iterator[None]:
     """Let a container stand still, while the kernel goes on for it."""
     container.pause()
     try:
@@ -77,62 +66,51 @@ def ended(client: Container) -> tuple[int, str]:
     return code, found["status"]
 
 
-def test_a_server_off_the_network(pair: Pair, network: Network, start_client: StartClient) -> None:
-    """A server that is given back in time, at the same address, is no more than late."""
-    with disconnected(network, pair.server, pair.env["SERVER_HOST"]):
+@pytest.mark.parametrize(("fault", "said"), [(disconnected, "waiting"), (paused, NO_REPLY)])
+def test_a_server_that_comes_back(
+    pair: Pair, start_client: StartClient, fault: Fault, said: str
+) -> None:
+    """Taken off the network, or standing still, for a while, it is no more than late."""
+    with fault(pair, pair.server):
         client = start_client(DEADLINE="60")
-        logged(client, "waiting")
+        logged(client, said)
 
     assert ended(client) == (0, "ok")
 
 
-def test_a_server_off_the_network_for_good(
-    pair: Pair, network: Network, start_client: StartClient
+@pytest.mark.parametrize(
+    ("fault", "end"), [(disconnected, (69, "unavailable")), (paused, (75, "no-reply"))]
+)
+def test_a_server_that_does_not_come_back(
+    pair: Pair, start_client: StartClient, fault: Fault, end: tuple[int, str]
 ) -> None:
-    """A server that is not given back cannot be connected to, until the deadline."""
-    with disconnected(network, pair.server, pair.env["SERVER_HOST"]):
-        assert ended(start_client(DEADLINE="2")) == (69, "unavailable")
+    """It cannot be connected to until the deadline; for one that is paused the kernel connects."""
+    with fault(pair, pair.server):
+        assert ended(start_client(DEADLINE="1.5")) == end
 
 
-def test_a_client_off_the_network(pair: Pair, network: Network, start_client: StartClient) -> None:
+def test_a_client_off_the_network(pair: Pair, start_client: StartClient) -> None:
     """A client that is itself without a network waits for one."""
-    with paused(pair.server):
+    with paused(pair, pair.server):
         client = start_client(DEADLINE="60")
         logged(client, NO_REPLY)
-        with disconnected(network, client, pair.env["CLIENT_HOST"]):
+        with disconnected(pair, client, "CLIENT_HOST"):
             logged(client, "unreachable")
 
     assert ended(client) == (0, "ok")
 
 
-def test_a_network_that_swallows_a_reply(
-    pair: Pair, network: Network, start_client: StartClient
-) -> None:
+def test_a_network_that_swallows_a_reply(pair: Pair, start_client: StartClient) -> None:
     """A reply that never comes, since the network has gone meanwhile, is asked for again."""
     server = pair.server
-    with paused(server):
-        client = start_client(DEADLINE="60", REPLY_TIMEOUT="3")
+    with paused(pair, server):
+        client = start_client(DEADLINE="60", REPLY_TIMEOUT="2")
         connected(client)
-        network.disconnect(server)
+        pair.bridge.disconnect(server)
     try:
         logged(client, NO_REPLY)
     finally:
-        network.connect(server, ipv4_address=pair.env["SERVER_HOST"])
-
-    assert ended(client) == (0, "ok")
-
-
-def test_a_server_that_stands_still(pair: Pair, start_client: StartClient) -> None:
-    """The kernel still connects for a server that is paused; no reply comes in time."""
-    with paused(pair.server):
-        assert ended(start_client(DEADLINE="2")) == (75, "no-reply")
-
-
-def test_a_server_that_stands_still_for_a_while(pair: Pair, start_client: StartClient) -> None:
-    """Once it goes on, it answers who still waits."""
-    with paused(pair.server):
-        client = start_client(DEADLINE="60")
-        logged(client, NO_REPLY)
+        pair.bridge.connect(server, ipv4_address=pair.env["SERVER_HOST"])
 
     assert ended(client) == (0, "ok")
 

@@ -2,22 +2,18 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from docker.models.containers import Container
 
+from tests.containers.conftest import Start
 from tests.containers.services import SERVICES
 from tests.containers.support import NewPair, Pair, exit_code, logged, result
 from tests.support import ROOT
 
 # None of this changes what is waited for, only how long that takes.
 QUICK = {"RETRY_DELAY": "0.2", "CONNECT_TIMEOUT": "0.5", "DEADLINE": "30", "OUTPUT": "json"}
-
-# A service may look its client's name up before it answers: nobody outside is to be asked.
-NOBODY = ["127.0.0.1"]
-
-Start = Callable[..., Container]
 
 
 def documented() -> dict[str, dict[str, str]]:
@@ -38,56 +34,46 @@ def pair(new_pair: NewPair) -> Iterator[Pair]:
         yield pair
 
 
-@pytest.fixture
-def start(pair: Pair, services_image: str) -> Iterator[Start]:
-    """Return what starts the container of a service, or without one, that of a client."""
-    started: list[Container] = []
+def client(pair: Pair, start: Start, env: dict[str, str]) -> Container:
+    """Start a client with these variables."""
+    env = env | QUICK | {"SERVER_HOST": pair.env["SERVER_HOST"]}
+    return start(f"{pair.project}-client", pair.env["CLIENT_HOST"], environment=env)
 
-    def start(service: str = "", **env: str) -> Container:
-        name = f"{pair.project}-started-{len(started)}"
-        if service:
-            script, user, *_ = SERVICES[service]
-            address, command = pair.env["SERVER_HOST"], ["sh", "-ec", script]
-            found = pair.run(
-                services_image, address, name=name, command=command, user=user, dns=NOBODY
-            )
-        else:
-            env |= QUICK | {"SERVER_HOST": pair.env["SERVER_HOST"]}
-            image, address = f"{pair.project}-client", pair.env["CLIENT_HOST"]
-            found = pair.run(image, address, name=name, environment=env)
-        started.append(found)
-        return found
 
-    yield start
-    for container in started:
-        container.remove(force=True)
+def serve(pair: Pair, start: Start, image: str, name: str) -> Container:
+    """Start a service, which may look its client's name up, but asks nobody outside."""
+    script, user, *_ = SERVICES[name]
+    command = ["sh", "-ec", script]
+    return start(image, pair.env["SERVER_HOST"], command=command, user=user, dns=["127.0.0.1"])
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_that_comes_later(start: Start, service: str) -> None:
+def test_a_service_that_comes_later(
+    pair: Pair, start: Start, services_image: str, service: str
+) -> None:
     """A client set up as the README says waits for it, and while it starts, and ends with 0."""
     env = documented()[service]
-    client = start(**env)
-    logged(client, "waiting for")
-    container = start(service)
+    waiting = client(pair, start, env)
+    logged(waiting, "waiting for")
+    container = serve(pair, start, services_image, service)
     if not_yet := SERVICES[service].not_yet:
-        logged(client, f"Wrong reply: {not_yet}")
+        logged(waiting, f"Wrong reply: {not_yet}")
         container.exec_run(SERVICES[service].go)
 
-    assert exit_code(client) == 0
-    found = result(client)
+    assert exit_code(waiting) == 0
+    found = result(waiting)
     assert found["peer"].endswith(f":{env['SERVER_PORT']}")
     assert found["attempts"] > 1
 
 
-def test_a_service_that_wants_a_password(start: Start) -> None:
+def test_a_service_that_wants_a_password(pair: Pair, start: Start, services_image: str) -> None:
     """A Redis that asks for one is a wrong reply, which is final by default: exit code 76."""
     env = documented()["Redis"]
     del env["WRONG_REPLY"]
-    start("Redis with a password")
-    client = start(**env)
-    assert exit_code(client) == 76
-    assert result(client)["reply"].startswith("-NOAUTH")
+    serve(pair, start, services_image, "Redis with a password")
+    refused = client(pair, start, env)
+    assert exit_code(refused) == 76
+    assert result(refused)["reply"].startswith("-NOAUTH")
 
 
 def test_the_readme_names_every_service() -> None:

@@ -25,7 +25,7 @@ def test_that_takes_long(docker_client, run_name, base_image):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_interrupted(number: int, base_image: str, tmp_path: Path) -> None:
     """What pytest has made goes with it when a signal ends it in the middle of a test."""
     test = tmp_path / "test_long.py"

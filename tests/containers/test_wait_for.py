@@ -5,8 +5,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from socket import socket
 
@@ -14,17 +14,16 @@ import pytest
 import yaml
 from docker import DockerClient
 from docker.models.containers import Container
-from docker.models.networks import Network
-from docker.types import IPAMConfig, IPAMPool
 from testcontainers.compose import DockerCompose
-from testcontainers.core.exceptions import ContainerIsNotRunning
 
 from app import __version__
 from scripts.dist import build_pyz
 from tests.containers.services import SERVICES
-from tests.containers.support import Json, exit_code, logged, logs, moment, on_a_free_subnet
+from tests.containers.support import Json, exit_code, logged, logs
 from tests.peers import listening
 from tests.support import ROOT, linux_only, until
+
+Find = Callable[[str], Container]
 
 # Each Compose file by the service that it waits for.
 WAITED_FOR = {"database": SERVICES["PostgreSQL"], "redis": SERVICES["Redis"]}
@@ -36,19 +35,6 @@ echo "ALTER USER postgres PASSWORD 'example'" | postgres --single -D /etc/postgr
 
 
 @pytest.fixture
-def network(docker_client: DockerClient, run_name: str) -> Iterator[Network]:
-    """Make a network on a free subnet."""
-
-    def create(addresses: dict[str, str]) -> Network:
-        ipam = IPAMConfig(pool_configs=[IPAMPool(addresses["SUBNET"])])
-        return docker_client.networks.create(f"{run_name}-wait-for", internal=True, ipam=ipam)
-
-    network = on_a_free_subnet(create)
-    yield network
-    network.remove()
-
-
-@pytest.fixture
 def repository(tmp_path: Path) -> Iterator[str]:
     """Serve the project by Git, with a tag for its version; yield the address."""
     folder = tmp_path / "tcp-pair.git"
@@ -56,10 +42,8 @@ def repository(tmp_path: Path) -> Iterator[str]:
     for name in (".dockerignore", "Dockerfile.client"):
         shutil.copy(ROOT / name, folder)
     git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x"]
-    subprocess.run([*git, "init", "--quiet"], check=True)
-    subprocess.run([*git, "add", "."], check=True)
-    subprocess.run([*git, "commit", "--quiet", "--message=All"], check=True)
-    subprocess.run([*git, "tag", f"v{__version__}"], check=True)
+    for command in ("init -q", "add .", "commit -q -m All", f"tag v{__version__}"):
+        subprocess.run([*git, *command.split()], check=True)
 
     def serve(connection: socket) -> None:
         connection.setblocking(True)
@@ -94,15 +78,12 @@ def redis(
     file = tmp_path / "pasted.yml"
     file.write_text(block.replace("https://github.com/OWNER/tcp-pair.git", repository))
     env = yaml.safe_load(block)["services"]["wait"]["environment"]
-    services = {
-        "redis": {
-            "image": services_image,
-            "command": ["sh", "-ec", WAITED_FOR["redis"].script],
-        },
+    command = ["sh", "-ec", WAITED_FOR["redis"].script]
+    return file, {
+        "redis": {"image": services_image, "command": command},
         "wait": {"build": {"args": {"PYTHON_IMAGE": base_image}}},
         "app": {"image": images["client"], "environment": env | {"WRONG_REPLY": "fail"}},
     }
-    return file, services
 
 
 @pytest.fixture
@@ -111,7 +92,6 @@ def stack(
     service: str,
     run_name: str,
     base_image: str,
-    network: Network,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[DockerCompose]:
@@ -121,36 +101,24 @@ def stack(
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"{run_name}-stack")
     monkeypatch.setenv("PYTHON_IMAGE", base_image)
     ours = tmp_path / "ours.yml"
-    networks = {"default": {"external": True, "name": network.name}}
-    ours.write_text(json.dumps({"services": services, "networks": networks}))
+    ours.write_text(json.dumps({"services": services, "networks": {"default": {"internal": True}}}))
     files = [str(file), str(ours)]
     compose = DockerCompose(tmp_path, compose_file_name=files, build=True, wait=False)
-    try:
-        yield compose
-    finally:
-        compose.stop()
+    yield compose
+    compose.stop()
 
 
 @pytest.fixture
-def find(docker_client: DockerClient, stack: DockerCompose) -> Callable[[str], Container]:
+def find(docker_client: DockerClient, run_name: str) -> Find:
     """Return what finds the container of a service once it is there."""
+    project = f"com.docker.compose.project={run_name}-stack"
 
     def find(service: str) -> Container:
-        def look() -> str | None:
-            with suppress(ContainerIsNotRunning):
-                return stack.get_container(service, include_all=True).ID
-            return None
-
-        return docker_client.containers.get(until(look, 60))  # a build comes first
+        ours = {"label": [project, f"com.docker.compose.service={service}"]}
+        containers = docker_client.containers
+        return until(lambda: containers.list(all=True, filters=ours), 60)[0]  # a build comes first
 
     return find
-
-
-@pytest.fixture
-def up(stack: DockerCompose) -> Iterator["Future[None]"]:
-    """Start it, which ends with the start of the application."""
-    with ThreadPoolExecutor() as pool:
-        yield pool.submit(stack.start)
 
 
 @pytest.mark.parametrize(
@@ -161,24 +129,26 @@ def up(stack: DockerCompose) -> Iterator["Future[None]"]:
     ],
 )
 def test_an_application_that_needs_a_service(
-    service: str, said: str, up: "Future[None]", find: Callable[[str], Container]
+    service: str, said: str, stack: DockerCompose, find: Find
 ) -> None:
     """It starts only after the service has answered that it can be used, and works then."""
-    logged(find("wait"), f"Wrong reply: {WAITED_FOR[service].not_yet}")
-    assert find("app").status == "created"
-    find(service).exec_run(WAITED_FOR[service].go)
-    up.result()
+    with ThreadPoolExecutor() as pool:
+        up = pool.submit(stack.start)  # which ends with the start of the application
+        logged(find("wait"), f"Wrong reply: {WAITED_FOR[service].not_yet}")
+        assert find("app").status == "created"
+        find(service).exec_run(WAITED_FOR[service].go)
+        up.result()
 
     app = find("app")
     assert exit_code(app) == 0
     assert said in logs(app).stdout
-    answered, started = (find(name).attrs["State"] for name in ("wait", "app"))
-    assert moment(answered["FinishedAt"]) < moment(started["StartedAt"])
+    answered, started = find("wait").attrs["State"]["FinishedAt"], app.attrs["State"]["StartedAt"]
+    assert datetime.fromisoformat(answered) < datetime.fromisoformat(started)
 
 
 @pytest.mark.parametrize("service", ["database"])
 def test_a_database_that_never_answers(
-    stack: DockerCompose, find: Callable[[str], Container], monkeypatch: pytest.MonkeyPatch
+    stack: DockerCompose, find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compose fails at the client's deadline, and the application has never been started."""
     monkeypatch.setenv("DEADLINE", "1")
@@ -196,18 +166,12 @@ def test_the_one_file_in_an_image(
     build_pyz(tmp_path / "tcp-pair.pyz")
     (copy,) = re.findall("`(COPY .*?)`", README)
     (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\n{copy}\n")
-    image = f"{run_name}-pyz"
-    docker_client.images.build(path=str(tmp_path), tag=image, rm=True)
+    name = f"{run_name}-pyz"
+    docker_client.images.build(path=str(tmp_path), tag=name, rm=True)
     env = {"HOST": "127.0.0.1", "SERVER_HOST": "127.0.0.1"}
     command = "python3 tcp-pair.pyz"
-    server = docker_client.containers.run(
-        image,
-        f"{command} server",
-        name=image,
-        environment=env,
-        network_mode="none",
-        detach=True,
-    )
+    options = {"name": name, "environment": env, "network_mode": "none", "detach": True}
+    server = docker_client.containers.run(name, f"{command} server", **options)
     try:
         done = server.exec_run(f"{command} client", demux=True)
         assert (done.exit_code, done.output[0]) == (0, b"SERVER OK - STATUS 200\n")

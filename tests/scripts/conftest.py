@@ -98,6 +98,15 @@ class Project:
         path = self.folder / "calls"
         return path.read_text().splitlines() if path.exists() else []
 
+    def processes(self) -> list[int]:
+        """Find what runs of this test, whoever has started it; only Linux tells."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # gone meanwhile, or somebody else's
+                if f"TMPDIR={self.env['TMPDIR']}".encode() in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
+
     @contextmanager
     def start(self, *command: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
         """Start a command in a process group of its own, as a shell does; end it in any case."""
@@ -114,9 +123,10 @@ class Project:
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
             (self.folder / "down").touch()  # for what is out of its group
+            for pid in (-process.pid, *self.processes()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
             assert process.stdout
             process.stdout.close()
@@ -133,11 +143,29 @@ class Project:
         self, main: str, *arguments: str, patch: str = "", **env: str
     ) -> tuple[int, list[str]]:
         """Run the main function of a script, after ``patch``, which may change a constant."""
-        imports = (
-            "from scripts import clean, common, docker, pair, preflight, ready, run, run_tests"
-        )
-        code = f"{imports}\nfrom deploy import fleet_check\n{patch}\ncommon.end_with({main})"
+        imports = "from scripts import clean, common, demo, docker, pair, ready, run, run_tests"
+        code = f"{imports}\n{patch}\ncommon.end_with({main})"
         return self.run(sys.executable, "-c", code, *arguments, **env)
+
+
+def shown(process: "subprocess.Popen[str]", text: str) -> None:
+    """Read what is shown, up to a line with this text."""
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return
+    raise AssertionError(f"no {text!r} in {lines}")
+
+
+def ended(process: "subprocess.Popen[str]") -> list[str]:
+    """Return the rest of what is shown, without what make says of it, once it has ended."""
+    assert process.stdout
+    rest = process.stdout.read()
+    process.wait(PATIENCE)
+    assert "Traceback" not in rest
+    return [line for line in rest.splitlines() if not line.startswith("make: ")]
 
 
 @pytest.fixture

@@ -2,91 +2,32 @@
 
 import os
 import re
-import secrets
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE, ROOT
+from tests.scripts.conftest import Project, ended, shown
+from tests.support import PATIENCE, linux_only
 
+DEMO = (sys.executable, "-m", "scripts.demo")
 # Both wait, so that a signal comes while they do.
 STAYING = {"RETRY_DELAY": "30", "DRAIN_TIMEOUT": "0"}
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not Path("/proc/self/environ").exists(),
-        reason="which processes are left is read from /proc",
-    ),
-]
-
-
-class Demo:
-    """The demo as a process, in an environment that all its processes are known by."""
-
-    def __init__(self, *command: str, **env: str) -> None:
-        self._mark = f"DEMO={secrets.token_hex(8)}"
-        environ = {"RETRY_DELAY": "0.1"} | env | dict([self._mark.split("=")])
-        self.process = subprocess.Popen(
-            [sys.executable, *(command or ["-m", "scripts.demo"])],
-            cwd=ROOT,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
-        self._shown: list[str] = []
-
-    def wait_for(self, text: str) -> None:
-        """Read what it shows, up to a line with this text."""
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self._shown.append(line)
-            if text in line:
-                return
-        raise AssertionError(f"no {text!r} in {self._shown}")
-
-    def end(self) -> tuple[int, list[str]]:
-        """Wait for its end; return the exit code, and the lines that it has shown."""
-        assert self.process.stdout
-        self._shown += self.process.stdout
-        return self.process.wait(PATIENCE), [line.rstrip() for line in self._shown]
-
-    def processes(self) -> list[int]:
-        """Find what there is of it, and of those that it has started."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):  # gone meanwhile, or somebody else's
-                if self._mark.encode() in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-        return found
-
-    def clean_up(self) -> None:
-        """Leave nothing of a test that has failed."""
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdout
-        self.process.stdout.close()
+# Which processes are left is read from /proc.
+pytestmark = [pytest.mark.slow, linux_only]
 
 
 @pytest.fixture
-def demos() -> Iterator[list[Demo]]:
-    """Return where to put each demo that a test starts."""
-    started: list[Demo] = []
-    yield started
-    for demo in started:
-        demo.clean_up()
+def demo(project: Project) -> Project:
+    """Return a project whose client is quick to try again."""
+    project.env["RETRY_DELAY"] = "0.1"
+    return project
 
 
 @pytest.mark.parametrize(
-    ("env", "shown", "code", "last"),
+    ("env", "said", "code", "last"),
     [
         (
             {"REPLY": r"pronto\x21"},
@@ -115,35 +56,23 @@ def demos() -> Iterator[list[Demo]]:
     ],
     ids=["reply", "failure", "bad value", "server first"],
 )
-def test_how_it_ends(
-    demos: list[Demo], env: dict[str, str], shown: str, code: int, last: str
-) -> None:
-    """It shows both logs and the result, explains how it ended, and passes that on."""
-    demos.append(demo := Demo(**env))
-    exit_code, lines = demo.end()
+def test_how_it_ends(demo: Project, env: dict[str, str], said: str, code: int, last: str) -> None:
+    """The client comes first; both logs and the result are shown, and how it ended, last."""
+    with demo.start(*DEMO, **env) as process:
+        lines = ended(process)
+        assert demo.processes() == []
 
-    assert exit_code == code
-    assert any(shown in line for line in lines)
+    assert process.returncode == code
+    assert any(said in line for line in lines)
     assert lines[-1] == last
-    assert demo.processes() == []
+    if code in (0, 75):
+        assert re.fullmatch(r"client \| .* Connection refused \(attempt 1, .*", lines[1])
+        assert re.fullmatch(r"server \| .* listening on 127\.0\.0\.1:\d+", lines[2])
 
 
-def test_the_client_comes_first(demos: list[Demo]) -> None:
-    """The server starts once the client has found nobody, and both logs show it."""
-    demos.append(demo := Demo())
-    _, lines = demo.end()
-
-    assert re.fullmatch(r"client \| .* Connection refused \(attempt 1, .*", lines[1])
-    assert re.fullmatch(r"server \| .* listening on 127\.0\.0\.1:\d+", lines[2])
-    assert any("right reply from 127.0.0.1:" in line for line in lines[3:])
-
-
-def test_a_client_that_does_not_say_that_it_waits(demos: list[Demo]) -> None:
+def test_a_client_that_does_not_say_that_it_waits(demo: Project) -> None:
     """Where LOG_LEVEL hides it, the server starts all the same, after a while."""
-    code = "from scripts import demo, pair; pair.PATIENCE = 0.3; raise SystemExit(demo.main())"
-    demos.append(demo := Demo("-c", code, LOG_LEVEL="ERROR"))
-
-    assert demo.end() == (
+    assert demo.call("demo.main", patch="pair.PATIENCE = 0.3", LOG_LEVEL="ERROR") == (
         0,
         [
             "starting the client; the server follows once the client waits",
@@ -164,17 +93,17 @@ def test_a_client_that_does_not_say_that_it_waits(demos: list[Demo]) -> None:
         ([signal.SIGHUP], "listening"),
     ],
 )
-def test_a_signal(demos: list[Demo], numbers: list[signal.Signals], moment: str) -> None:
+def test_a_signal(demo: Project, numbers: list[signal.Signals], moment: str) -> None:
     """Whenever it is interrupted, it says so, and has ended both of its processes."""
-    demos.append(demo := Demo(**STAYING))
-    demo.wait_for(moment)
-    for number in numbers:
-        demo.process.send_signal(number)
-    exit_code, lines = demo.end()
+    with demo.start(*DEMO, **STAYING) as process:
+        shown(process, moment)
+        for number in numbers:
+            process.send_signal(number)
+        lines = ended(process)
+        assert demo.processes() == []
 
-    assert exit_code == 128 + numbers[0]
+    assert process.returncode == 128 + numbers[0]
     assert lines[-1] == "interrupted; nothing is left running"
-    assert demo.processes() == []
 
 
 @pytest.mark.parametrize(
@@ -185,30 +114,27 @@ def test_a_signal(demos: list[Demo], numbers: list[signal.Signals], moment: str)
     ],
 )
 def test_a_server_that_others_end(
-    demos: list[Demo], number: signal.Signals, code: int, last: str
+    demo: Project, number: signal.Signals, code: int, last: str
 ) -> None:
     """A server that ends before the client is a failure, and told as one, whatever its code."""
-    demos.append(demo := Demo(**STAYING))
-    demo.wait_for("listening")
-    (server,) = (
-        pid
-        for pid in demo.processes()
-        if b"app.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
-    os.kill(server, number)
-    exit_code, lines = demo.end()
+    with demo.start(*DEMO, **STAYING) as process:
+        shown(process, "listening")
+        for pid in demo.processes():
+            if b"app.server" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, number)
+        lines = ended(process)
+        assert demo.processes() == []
 
-    assert exit_code == code
+    assert process.returncode == code
     assert lines[-1] == f"the server ended before the client with {last}"
-    assert demo.processes() == []
 
 
-def test_nobody_reads(demos: list[Demo]) -> None:
+def test_nobody_reads(demo: Project) -> None:
     """It goes on to its end where nobody reads what it shows, as in `make demo | head -1`."""
-    demos.append(demo := Demo(RETRY_DELAY="0.5"))
-    demo.wait_for("client | ")
-    assert demo.process.stdout
-    demo.process.stdout.close()
+    with demo.start(*DEMO, RETRY_DELAY="0.5") as process:
+        shown(process, "client | ")
+        assert process.stdout
+        process.stdout.close()
 
-    assert demo.process.wait(PATIENCE) == 0
-    assert demo.processes() == []
+        assert process.wait(PATIENCE) == 0
+        assert demo.processes() == []

@@ -20,6 +20,8 @@ VENV = """
     exec {python} "$@"' >"$3/bin/python"; chmod +x "$3/bin/python" """
 NO_ROOT = "\nimport os; os.geteuid = lambda: 1000"
 NO_DOCKER = {"version *": "echo no daemon >&2; exit 1"}
+NO_ROUTE = {"build *": "echo no route >&2; exit 1"}
+NO_DAEMON = "The Docker daemon does not answer"
 
 
 @pytest.fixture
@@ -93,26 +95,39 @@ def test_the_status_of_make_test(with_tools: Project, body: str, status: int) ->
     assert not any(with_tools.home.iterdir())
 
 
-@pytest.mark.parametrize("body", ["assert True", "assert False"])
-def test_without_docker(project: Project, body: str) -> None:
-    """The tests run all the same, with pytest's status; the last line says what lacks, and why."""
+@pytest.mark.parametrize(
+    ("body", "answers", "env", "code", "last"),
+    [
+        ("assert True", NO_DOCKER, {}, 0, f"Left out: .*{NO_DAEMON}.* Docker says: no daemon"),
+        ("not run", NO_DOCKER, {"REQUIRE_DOCKER": "1"}, 1, f"{NO_DAEMON}.*"),
+        ("assert True", NO_ROUTE, {}, 0, "Left out: .*Cannot build tcp-pair-services:.* no route"),
+        ("assert True", {}, {"patch": NO_ROOT}, 0, "Left out: tests/cluster needs root .*"),
+    ],
+    ids=["no docker", "docker required", "no services", "no root"],
+)
+def test_what_cannot_be_tested(
+    project: Project,
+    body: str,
+    answers: dict[str, str],
+    env: dict[str, str],
+    code: int,
+    last: str,
+) -> None:
+    """The other tests run, with pytest's status, and what was left out is said; or it fails."""
     with_test(project, body)
-    project.answer("docker", NO_DOCKER)
-    code, lines = project.call("run_tests.main")
+    project.answer("docker", answers)
+    ended, lines = project.call("run_tests.main", **env)
 
-    assert code == (0 if body == "assert True" else 1)
-    assert lines[-1].startswith("Left out: tests that need what cannot be had here: The Docker da")
-    assert lines[-1].endswith("Docker says: no daemon")
+    assert ended == code
+    assert re.fullmatch(last, lines[-1])
+    assert (len(lines) == 1) == (body == "not run")
 
 
-def test_docker_is_required(project: Project) -> None:
-    """With REQUIRE_DOCKER=1 what lacks is a failure, and the only one."""
-    with_test(project, "assert True")
-    project.answer("docker", NO_DOCKER)
-    code, lines = project.call("run_tests.main", REQUIRE_DOCKER="1")
+def test_the_cluster_needs_root(project: Project) -> None:
+    """Who asks for nothing else is told that it cannot be."""
+    said = "Left out: tests/cluster needs root (sudo make test-cluster)."
 
-    assert (code, len(lines)) == (1, 1)
-    assert lines[0].startswith("The Docker daemon does not answer")
+    assert project.call("run_tests.main", "tests/cluster", patch=NO_ROOT) == (1, [said])
 
 
 def test_the_images_are_handed_on(project: Project) -> None:
@@ -129,26 +144,6 @@ def test_the_images_are_handed_on(project: Project) -> None:
     code, lines = project.call("run_tests.main", "test_it.py")
     assert code == 0, lines
     assert (project.folder / "built").read_text().startswith("\nFROM mine:1\n")
-
-
-def test_services_that_cannot_be_built(project: Project) -> None:
-    """It is said, and the other tests run."""
-    with_test(project, "assert True")
-    project.answer("docker", {"build *": "echo no route >&2; exit 1"})
-    code, lines = project.call("run_tests.main")
-
-    assert code == 0
-    assert lines[-1].endswith("Cannot build tcp-pair-services:trixie: no route")
-
-
-def test_the_cluster_needs_root(project: Project) -> None:
-    """Others are told what was left out; who asks for nothing else, that it cannot be."""
-    with_test(project, "assert True")
-    said = "Left out: tests/cluster needs root (sudo make test-cluster)."
-
-    code, lines = project.call("run_tests.main", patch=NO_ROOT)
-    assert (code, lines[-1]) == (0, said)
-    assert project.call("run_tests.main", "tests/cluster", patch=NO_ROOT) == (1, [said])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,15 +2,15 @@
 
 import os
 import signal
-import subprocess
 
 import pytest
 
-from tests.scripts.conftest import Project
+from tests.scripts.conftest import Project, ended, shown
 from tests.support import until
 
 pytestmark = pytest.mark.slow
 
+RUN = ("python3", "-m", "scripts.run")
 # Containers that stay, so that a signal comes while they run, and say so if it reaches them.
 STAYING = {
     "start --attach *": """
@@ -20,27 +20,9 @@ STAYING = {
 HANGING = "exec sleep 60"
 
 
-def shown(process: "subprocess.Popen[str]", text: str) -> None:
-    """Read what is shown, up to a line with this text."""
-    assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if text in line:
-            return
-    raise AssertionError(f"no {text!r} in {lines}")
-
-
 def called(project: Project, command: str) -> None:
     """Wait until docker has been called so."""
     until(lambda: any(call.startswith(f"docker {command}") for call in project.calls))
-
-
-def ended(process: "subprocess.Popen[str]") -> list[str]:
-    """Return the rest of what is shown, without what make says of it."""
-    rest, _ = process.communicate(timeout=20)
-    assert "Traceback" not in rest
-    return [line for line in rest.splitlines() if not line.startswith("make: ")]
 
 
 def test_the_main_job(project: Project) -> None:
@@ -122,7 +104,7 @@ def test_two_at_once(project: Project) -> None:
 def test_a_signal_while_it_runs(project: Project, number: signal.Signals) -> None:
     """Ctrl-C, which the whole group gets, takes the pair down by Docker, and says so."""
     project.answer("docker", STAYING)
-    with project.start("python3", "-m", "scripts.run") as process:
+    with project.start(*RUN) as process:
         shown(process, "client | ")
         os.killpg(process.pid, number)
         lines = ended(process)
@@ -150,13 +132,14 @@ def test_ctrl_c_while_it_is_created(project: Project) -> None:
 def test_a_second_ctrl_c(project: Project, command: str) -> None:
     """Where Docker hangs it ends the run at once, and what may be left is said."""
     project.answer("docker", STAYING | {f"{command}*": HANGING})
-    with project.start("python3", "-m", "scripts.run") as process:
-        if command == "compose down":
+    with project.start(*RUN) as process:
+        if command == "compose up":
+            called(project, command)
+            os.killpg(process.pid, signal.SIGINT)
+        else:
             shown(process, "client | ")
             os.killpg(process.pid, signal.SIGINT)
-        called(project, command)
-        if command == "compose up":
-            os.killpg(process.pid, signal.SIGINT)
+            called(project, command)
         # Another one, since two of the same may be one.
         os.killpg(process.pid, signal.SIGTERM)
         lines = ended(process)
@@ -168,7 +151,7 @@ def test_a_second_ctrl_c(project: Project, command: str) -> None:
 def test_ctrl_c_before_anything_is_created(project: Project) -> None:
     """It ends the run, the build too, and there is nothing to say."""
     project.answer("docker", {"compose build *": HANGING})
-    with project.start("python3", "-m", "scripts.run") as process:
+    with project.start(*RUN) as process:
         called(project, "compose build")
         os.killpg(process.pid, signal.SIGINT)
         lines = ended(process)
