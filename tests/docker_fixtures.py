@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Iterator
 from itertools import count
 from secrets import token_hex
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from docker import DockerClient
@@ -34,10 +34,14 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure the state and the log of each container that is there."""
     outcome = yield
-    known = item.funcargs if isinstance(item, pytest.Function) else {}
-    if outcome.failed and "docker_client" in known and "run_name" in known:
-        containers = report(known["docker_client"], str(known["run_name"]))
+    known: dict[str, Any] = {}
+    if outcome.failed and isinstance(item, pytest.Function):
+        known = item.funcargs
+    if "docker_client" in known and "run_name" in known:
+        containers = report(known["docker_client"], known["run_name"])
         outcome.sections.append(("Containers", containers))
+    for host in known.get("hosts", ()):  # of tests/cluster
+        outcome.sections.append((host.name, host.report()))
     return outcome
 
 

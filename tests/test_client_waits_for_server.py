@@ -95,29 +95,27 @@ def network(run_name: str, env: Path) -> Iterator[Network]:
 
 
 @pytest.fixture
-def client(
-    run_name: str, images: dict[str, str], network: Network, env: Path
-) -> Iterator[DockerContainer]:
+def client(images: dict[str, str], network: Network, env: Path) -> Iterator[DockerContainer]:
     """Describe the client's container, and remove it at the end."""
-    container = DockerContainer(images["client"], name=f"{run_name}-client").with_env_file(env)
-    yield at(dotenv_values(env)["CLIENT_HOST"], network, container)
+    container = describe("client", images, network, env)
+    yield container
     container.stop()
 
 
 @pytest.fixture
-def server(
-    run_name: str, images: dict[str, str], network: Network, env: Path
-) -> Iterator[DockerContainer]:
+def server(images: dict[str, str], network: Network, env: Path) -> Iterator[DockerContainer]:
     """Describe the server's container, and remove it at the end."""
-    address = dotenv_values(env)["SERVER_HOST"]
-    assert address
-    container = DockerContainer(images["server"], name=f"{run_name}-server")
-    yield at(address, network, container.with_env_file(env).with_env("HOST", address))
+    container = describe("server", images, network, env)
+    yield container
     container.stop()
 
 
-def at(address: str | None, network: Network, container: DockerContainer) -> DockerContainer:
-    """Give a container a fixed address in a network."""
+def describe(service: str, images: dict[str, str], network: Network, env: Path) -> DockerContainer:
+    """Describe a container with the lines of .env, at its fixed address; nothing starts yet."""
+    address = dotenv_values(env)[f"{service.upper()}_HOST"]
+    assert address
+    container = DockerContainer(images[service], name=f"{network.name}-{service}")
     api = container.get_docker_client().client.api
     endpoint = api.create_endpoint_config(ipv4_address=address)
-    return container.with_network(network).with_kwargs(networking_config={network.name: endpoint})
+    container.with_network(network).with_kwargs(networking_config={network.name: endpoint})
+    return container.with_env_file(env).with_env("HOST", address)  # which only the server reads

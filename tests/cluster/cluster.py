@@ -9,37 +9,23 @@ part in it, but that the base image is copied out of the latter.
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
 
-from tests.support import ROOT
+from docker import DockerClient
+from docker.errors import DockerException
 
-Json = dict[str, Any]
-T = TypeVar("T")
+from tests.containers.support import PROJECT, Json, copy_project, report
+from tests.support import ROOT, until
 
 # An upper bound in seconds of any wait; only a failing test reaches it.
 PATIENCE = 60.0
 
-# What a user of the project has of it on a host.
-PROJECT = (
-    ".dockerignore",
-    ".env.example",
-    "Dockerfile.client",
-    "Dockerfile.server",
-    "Makefile",
-    "app",
-    "deploy",
-    "docker-compose.yml",
-    "scripts",
-)
 OVERLAY = ("compose", "--file", "docker-compose.yml", "--file", "deploy/overlay.yml")
 IMAGES = ("tcp-pair-server", "tcp-pair-client")
 
@@ -158,14 +144,13 @@ class Host:
         return not subprocess.run(command, capture_output=True, check=False).returncode
 
     def report(self) -> str:
-        """Return how its containers are, and what they and the daemon have logged."""
-        containers = self.docker("ps", "--all", "--format={{.Names}} is {{.Status}}").splitlines()
-        logs = (self._docker("logs", line.split()[0]) for line in containers)
-        said = (
-            f"--- {line}\n{log.stdout}{log.stderr}"
-            for line, log in zip(containers, logs, strict=True)
-        )
-        return "\n".join([f"=== {self.name}", self._log.read_text()[-2000:], *said])
+        """Return the end of the daemon's log, how its containers are, and what they have logged."""
+        said = ""
+        with suppress(DockerException, OSError):  # at the end all of it is gone
+            said += self._log.read_text()[-2000:]
+            with closing(DockerClient(self.daemon)) as client:
+                said += report(client, "")
+        return said
 
     def docker(self, *arguments: str) -> str:
         """Return what docker prints on this host."""
@@ -222,17 +207,6 @@ class Host:
         self._process.wait(PATIENCE)
 
 
-def until(awaited: str, look: Callable[[], T], *hosts: Host) -> T:
-    """Look until there is something to return; in vain, say how these hosts are."""
-    give_up = time.monotonic() + PATIENCE
-    while not (seen := look()):
-        if time.monotonic() > give_up:
-            reports = "\n".join(host.report() for host in hosts)
-            raise AssertionError(f"waited for {awaited}, saw {seen!r}\n{reports}")
-        time.sleep(0.1)
-    return seen
-
-
 @contextmanager
 def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
     """Make a swarm of so many hosts, the first ones managers, that have the images of the pair."""
@@ -253,8 +227,9 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
                 Host(wire, number, folder / f"host{number}") for number in range(1, size + 1)
             )
             for host in hosts:
-                copy_project(host.project)
-                until(f"{host.name} to answer", host.answers)
+                host.project.mkdir()
+                copy_project(host.project, f"{PROJECT} Makefile deploy scripts")
+                until(host.answers, PATIENCE, 0.1, awaited=f"{host.name} to answer")
             join(hosts, managers)
             bring_images(hosts, folder, base_image)
             yield hosts
@@ -262,18 +237,6 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
             keeper.stdin.close()
             for host in hosts:
                 host.wait()
-
-
-def copy_project(folder: Path) -> None:
-    """Give a host what a user has there."""
-    folder.mkdir()
-    for name in PROJECT:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        else:
-            shutil.copy(ROOT / name, folder)
 
 
 def join(hosts: list[Host], managers: int) -> None:

@@ -34,15 +34,11 @@ def _several_hosts() -> None:
         skip_or_fail(f"no second host can be had here: {error.stderr.strip()}")
 
 
-def size() -> int:
-    """Return how many hosts the memory of this machine allows: a daemon takes 200 MiB."""
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        (available,) = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    return 3 if available > 2 * 1024 * 1024 else 2
-
-
 @pytest.fixture(scope="session")
 def hosts(base_image: str) -> Iterator[list[Host]]:
     """Make the hosts; the first two are managers, where older versions of Compose find networks."""
-    with swarm(size(), managers=2, base_image=base_image) as hosts:
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        (available,) = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    size = 3 if available > 2 * 1024 * 1024 else 2  # in KiB; a daemon takes 200 MiB
+    with swarm(size, managers=2, base_image=base_image) as hosts:
         yield hosts

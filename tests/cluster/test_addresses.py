@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from tests.cluster.cluster import OVERLAY, SETTINGS, Host, until
-from tests.support import ROOT
+from tests.cluster.cluster import OVERLAY, PATIENCE, SETTINGS, Host
+from tests.support import ROOT, until
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def network(hosts: list[Host]) -> str:
     def there() -> bool:
         return name in hosts[1].docker("network", "ls", "--format", "{{.Name}}").split()
 
-    until(f"the network {name}", there, hosts[1])
+    until(there, PATIENCE, pause=0.1, awaited=f"the network {name}")
     return name
 
 
@@ -38,7 +38,12 @@ def test_the_client_of_one_host_waits_for_the_server_of_another(
     """Client first, server later, each at its fixed address: the client gets its 200."""
     here, there = hosts[:2]
     client = start(there, "client")
-    until("a client that waits", lambda: "waiting for" in there.log(client), there)
+    until(
+        lambda: "waiting for" in there.log(client),
+        PATIENCE,
+        pause=0.1,
+        awaited="a client that waits",
+    )
     server = start(here, "server")
     exit_code = there.docker("wait", client).strip()
 

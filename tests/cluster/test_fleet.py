@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.cluster.cluster import PATIENCE, Host, environment, until
+from tests.cluster.cluster import PATIENCE, Host, environment
+from tests.support import until
 
 _ROW = re.compile(r"(host\d)  (\S+)" + 6 * r" +(\S+)")
 
@@ -79,19 +80,14 @@ class Fleet:
             found = self.containers("server", "health=healthy")
             return found[0] if len(found) == 1 and found[0][0] not in hosts else None
 
+        # All hosts before the server moves, so that it moves once.
         for availability in ("drain", "active"):
             for host in hosts:
                 change = ("node", "update", f"--availability={availability}")
                 self.manager.docker(*change, host.name)
-            until("a server on another host", elsewhere, *self.hosts)
-        found = elsewhere()
+            found = until(elsewhere, PATIENCE, pause=0.1, awaited="a server on another host")
         assert found
         return found
-
-    def ready(self, host: Host) -> bool:
-        """Tell whether the manager has heard of a host lately."""
-        node = self.manager.inspect("node", host.name)
-        return bool(node["Status"]["State"] == "ready")
 
 
 def report(process: subprocess.Popen[str]) -> Report:
@@ -203,7 +199,12 @@ def test_a_node_that_is_cut_off_is_named(fleet: Fleet) -> None:
         broken = fleet.check()
     finally:
         cut.mend()
-    until(f"{cut.name} to be ready", lambda: fleet.ready(cut), fleet.manager)
+    until(
+        lambda: fleet.manager.inspect("node", cut.name)["Status"]["State"] == "ready",
+        PATIENCE,
+        pause=0.1,
+        awaited=f"{cut.name} to be ready",
+    )
     mended = fleet.check()
 
     assert broken.exit_code != 0
@@ -223,12 +224,13 @@ def test_a_waiting_client_is_answered_by_the_rescheduled_server(fleet: Fleet) ->
 
     with fleet.started_check(fleet.manager) as process:
         until(
-            "a client that waits",
             lambda: any(
                 host is fleet.manager and "waiting for" in host.log(client)
                 for host, client in fleet.containers("client")
             ),
-            *fleet.hosts,
+            PATIENCE,
+            pause=0.1,
+            awaited="a client that waits",
         )
         lost.lose()
         fleet.hosts.remove(lost)

@@ -127,6 +127,13 @@ def on_a_free_subnet(make: Callable[[dict[str, str]], T]) -> T:
                 raise
 
 
+def copy_project(folder: Path, names: str) -> None:
+    """Copy what a user of the project has of it."""
+    for name in names.split():
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+
+
 class Pair:
     """A copy of the project in a folder of its own, as a user has it, with a .env.
 
@@ -141,9 +148,7 @@ class Pair:
         self.network = f"{self.project}_pair"
         self._client = client
         self._services: dict[str, Json] = {}
-        for name in PROJECT.split():
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, folder / name)
+        copy_project(folder, PROJECT)
         self.write_env()
 
     def __enter__(self) -> Self:

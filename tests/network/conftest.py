@@ -9,19 +9,12 @@ import pytest
 TRIAL = "ip link add type veth && iptables --list-rules && nsenter -V && setpriv -V"
 
 
-def why_not() -> str:
-    """Say what keeps this machine from making networks; nothing if nothing does."""
-    if sys.platform != "linux":
-        return f"network namespaces are Linux's, this is {sys.platform}"
-    if os.geteuid():
-        return "only root may make network namespaces"
+@pytest.fixture(scope="package", autouse=True)
+def _networks() -> None:
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("left out: only root on Linux can make networks of its own")
     trial = subprocess.run(
         ["unshare", "--net", "sh", "-c", TRIAL], capture_output=True, text=True, check=False
     )
-    return trial.stderr.strip() or "it fails" if trial.returncode else ""
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _networks() -> None:
-    if why := why_not():
-        pytest.skip(f"no network of our own: {why}")
+    if trial.returncode:
+        pytest.skip(f"no network of our own: {trial.stderr.strip()}")

@@ -14,6 +14,7 @@ SHORT, LARGE = "x", "x" * 4000  # one segment, three
 ONCE = {"OUTPUT": "json", "CONNECT_TIMEOUT": "0.5", "REPLY_TIMEOUT": "0.5", "RETRY_DELAY": "10"}
 # A segment that carries data has this flag, those of connecting have not.
 DATA = "--tcp-flags PSH PSH"
+PROHIBITED = "--reject-with icmp-admin-prohibited"  # the default of firewalld
 
 
 def longer(size: int) -> str:
@@ -57,7 +58,9 @@ def test_large_packets(mtu: int) -> None:
     assert result["mss"] == mtu - 52
 
 
-@pytest.mark.parametrize(("message", "reply"), [(LARGE, SHORT), (SHORT, LARGE)])
+@pytest.mark.parametrize(
+    ("message", "reply"), [(LARGE, SHORT), (SHORT, LARGE)], ids=["message", "reply"]
+)
 def test_large_packets_lost(message: str, reply: str) -> None:
     """Small ones pass, but large ones do not: no reply, and what the client sent is sent again."""
     with wire() as hosts:
@@ -95,16 +98,13 @@ def test_lost_syn(which: str, ended: tuple[int, str, str | None]) -> None:
     [
         ("--jump DROP", (69, "unavailable", "ETIMEDOUT")),
         ("--jump REJECT", (69, "unavailable", "ECONNREFUSED")),
-        # The default of firewalld.
-        (
-            "--jump REJECT --reject-with icmp-admin-prohibited",
-            (69, "unavailable", "EHOSTUNREACH"),
-        ),
+        (f"--jump REJECT {PROHIBITED}", (69, "unavailable", "EHOSTUNREACH")),
         (f"{DATA} --jump DROP", (75, "no-reply", "ETIMEDOUT")),
         # Once connected, TCP does not believe such a message: RFC 5927.
         (f"{DATA} --jump REJECT", (75, "no-reply", "ETIMEDOUT")),
         (f"{DATA} --jump REJECT --reject-with tcp-reset", (74, "closed", "ECONNRESET")),
     ],
+    ids=["drop", "reject", "prohibit", "drop data", "reject data", "reset"],
 )
 def test_firewall(chain: str, rule: str, ended: tuple[int, str, str]) -> None:
     """One that drops is told from one that rejects or resets, on either host, at either time."""
@@ -125,6 +125,7 @@ def test_firewall(chain: str, rule: str, ended: tuple[int, str, str]) -> None:
         # Nobody has this address: it is asked for, three times, in vain.
         ("echo 50 >/proc/sys/net/ipv4/neigh/wire/retrans_time_ms", 3, "EHOSTUNREACH"),
     ],
+    ids=["no network", "prohibited", "unreachable", "nobody"],
 )
 def test_no_route(command: str, number: int, cause: str) -> None:
     """A client whose host knows no way to the server says so, and of which kind."""

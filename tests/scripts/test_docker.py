@@ -86,27 +86,22 @@ def test_a_docker_that_hangs(project: Project) -> None:
 
 
 @on_debian
-def test_compose_out_of_debian(project: Project) -> None:
-    """It comes from the first source that is a mirror, and a marker says that it is ours."""
+@pytest.mark.parametrize(("name", "config"), [("HOME", "home"), ("DOCKER_CONFIG", "other")])
+def test_compose_out_of_debian(project: Project, name: str, config: str) -> None:
+    """It comes from the first source that is a mirror, and a marker says that it is ours.
+
+    Docker looks for it in DOCKER_CONFIG, and only without that in the home.
+    """
     debian(project, "exit 0")
-    code, lines = project.run("make", "docker")
-    folder = project.home / ".docker/cli-plugins"
+    path = project.folder / config
+    folder = path / ".docker/cli-plugins" if name == "HOME" else path / "cli-plugins"
+    code, lines = project.run("make", "docker", **{name: str(path)})
 
     assert (code, lines) == (0, [f"Docker has no Compose v2; putting Debian's into {folder}."])
     assert {path.name for path in folder.iterdir()} == {"docker-compose", ".tcp-pair-compose"}
     assert (folder / "docker-compose").stat().st_mode & stat.S_IXUSR
     assert not any((project.folder / "scratch").iterdir())
-
-
-@on_debian
-def test_where_docker_looks_for_plugins(project: Project) -> None:
-    """DOCKER_CONFIG comes before HOME, for Docker as for us."""
-    debian(project, "exit 0")
-    other = project.folder / "other"
-
-    assert project.call("docker.make_ready", DOCKER_CONFIG=str(other))[0] == 0
-    assert (other / "cli-plugins/docker-compose").exists()
-    assert not any(project.home.iterdir())
+    assert any(project.home.iterdir()) == (name == "HOME")
 
 
 @on_debian

@@ -98,7 +98,7 @@ def test_the_status_of_make_test(with_tools: Project, body: str, status: int) ->
 @pytest.mark.parametrize(
     ("body", "answers", "env", "code", "last"),
     [
-        ("assert True", NO_DOCKER, {}, 0, f"Left out: .*{NO_DAEMON}.* Docker says: no daemon"),
+        ("assert False", NO_DOCKER, {}, 1, f"Left out: .*{NO_DAEMON}.* Docker says: no daemon"),
         ("not run", NO_DOCKER, {"REQUIRE_DOCKER": "1"}, 1, f"{NO_DAEMON}.*"),
         ("assert True", NO_ROUTE, {}, 0, "Left out: .*Cannot build tcp-pair-services:.* no route"),
         ("assert True", {}, {"patch": NO_ROOT}, 0, "Left out: tests/cluster needs root .*"),

@@ -10,8 +10,10 @@ from tests.scripts.conftest import CONFIG, Project
 from tests.scripts.test_docker import APT, on_debian
 
 OWN = "tcp-pair-base:trixie"
+LAN = '[{"Name": "lan", "IPAM": {"Config": [{"Subnet": "198.18.0.0/16"}]}}]'
 MISSING = {"image inspect python:3.14-slim": "exit 1"}
 REFUSED = MISSING | {"pull *": "echo working; echo no such host >&2; exit 1"}
+PULLING = "Pulling python:3.14-slim, which is not here yet."
 BUILDING = f"Building {OWN} from Debian's packages (a minute)."
 
 
@@ -25,18 +27,21 @@ def debian(project: Project) -> None:
     project.answer("docker", {"import *": label, inspect: old})
 
 
-def test_an_image_that_is_there(project: Project) -> None:
-    """Nothing is said, pulled or written, and a user with a registry never hears of Debian."""
-    assert project.call("ready.main") == (0, [])
-    assert not any("pull" in call for call in project.calls)
-    assert not (project.folder / ".env").exists()
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({}, []),
+        ({"network inspect *": "echo '[]'; echo not found >&2; exit 1"}, []),
+        (MISSING | {"pull *": "echo 3.14-slim: Pulling from library/python"}, [PULLING]),
+    ],
+    ids=["there", "networks that go meanwhile", "pulled"],
+)
+def test_all_is_well(project: Project, answers: dict[str, str], said: list[str]) -> None:
+    """An image is pulled where it is missing, and only that is said: nothing of Debian."""
+    project.answer("docker", answers)
 
-
-def test_an_image_that_can_be_pulled(project: Project) -> None:
-    """It is pulled, which is all that is said."""
-    project.answer("docker", MISSING | {"pull *": "echo 3.14-slim: Pulling from library/python"})
-
-    assert project.call("ready.main") == (0, ["Pulling python:3.14-slim, which is not here yet."])
+    assert project.call("ready.main") == (0, said)
+    assert any("pull" in call for call in project.calls) == bool(said)
     assert not (project.folder / ".env").exists()
 
 
@@ -188,11 +193,7 @@ def test_an_env_that_cannot_be_set(project: Project, kind: str) -> None:
         ),
         ({"network ls *": "echo gone away >&2; exit 1"}, "docker network ls: gone away"),
         (
-            {
-                "network inspect *": "echo '[{}]'".format(
-                    json.dumps({"Name": "lan", "IPAM": {"Config": [{"Subnet": "198.18.0.0/16"}]}})
-                )
-            },
+            {"network inspect *": f"echo '{LAN}'"},
             "SUBNET=198.18.0.0/29 overlaps 198.18.0.0/16 of Docker's network lan",
         ),
     ],
@@ -207,10 +208,3 @@ def test_what_is_wrong_is_said(project: Project, answers: dict[str, str], said: 
     assert code == 1
     assert lines[0].startswith(said)
     assert not any("image" in call for call in project.calls)
-
-
-def test_networks_that_go_meanwhile(project: Project) -> None:
-    """One that is no longer there when it is looked at is not spoken of."""
-    project.answer("docker", {"network inspect *": "echo '[]'; echo not found >&2; exit 1"})
-
-    assert project.call("ready.main") == (0, [])
