@@ -242,8 +242,9 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
 def join(hosts: list[Host], managers: int) -> None:
     """Make a swarm of the hosts."""
     first = hosts[0]
-    # A node counts as down when it has been silent for three times as long; by default 5 s.
-    options = ("--dispatcher-heartbeat=2s", "--default-addr-pool=198.19.0.0/16")
+    # A node counts as down when it has been silent for three times as long; by default 5 s. After
+    # five seconds the hosts also forget who has which address, and learn it anew only every 30.
+    options = ("--dispatcher-heartbeat=1s", "--default-addr-pool=198.19.0.0/16")
     first.docker("swarm", "init", f"--advertise-addr={first.address}", *options)
     for position, host in enumerate(hosts[1:], 1):
         role = "manager" if position < managers else "worker"
