@@ -199,8 +199,7 @@ class Pair:
 
     def container(self, service: str) -> Container:
         """Return the container of a service."""
-        (found,) = self._made(f"com.docker.compose.service={service}")[0]
-        return found
+        return self._client.containers.get(f"{self.project}-{service}-1")
 
     @property
     def server(self) -> Container:
@@ -215,15 +214,14 @@ class Pair:
     @property
     def bridge(self) -> Network:
         """The network, as Docker has it."""
-        (network,) = self._made()[1]
-        return network
+        return self._client.networks.get(self.network)
 
     def what_is_there(self) -> list[str]:
         """Name the containers and networks that Compose has labelled as this pair's."""
         return [found.name for kind in self._made() for found in kind]
 
-    def _made(self, *labels: str) -> tuple[list[Container], list[Network]]:
-        ours = {"label": [f"com.docker.compose.project={self.project}", *labels]}
+    def _made(self) -> tuple[list[Container], list[Network]]:
+        ours = {"label": f"com.docker.compose.project={self.project}"}
         containers = self._client.containers.list(all=True, filters=ours)
         return containers, self._client.networks.list(filters=ours)
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from socket import socket
@@ -13,6 +14,7 @@ from socket import socket
 import pytest
 import yaml
 from docker import DockerClient
+from docker.errors import NotFound
 from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
@@ -111,12 +113,16 @@ def stack(
 @pytest.fixture
 def find(docker_client: DockerClient, run_name: str) -> Find:
     """Return what finds the container of a service once it is there."""
-    project = f"com.docker.compose.project={run_name}-stack"
+
+    def look(service: str) -> Container | None:
+        with suppress(NotFound):
+            return docker_client.containers.get(f"{run_name}-stack-{service}-1")
+        return None
 
     def find(service: str) -> Container:
-        ours = {"label": [project, f"com.docker.compose.service={service}"]}
-        containers = docker_client.containers
-        return until(lambda: containers.list(all=True, filters=ours), 60)[0]  # a build comes first
+        found = until(lambda: look(service), 60, awaited=service)  # a build comes first
+        assert found
+        return found
 
     return find
 
