@@ -62,7 +62,7 @@ def execute(container: Container, code: str) -> str:
 
 def report(client: DockerClient, name: str) -> str:
     """Return state and log of each container whose name begins so."""
-    found = client.containers.list(all=True, filters={"name": f"^/?{name}"})
+    found = client.containers.list(all=True, ignore_removed=True, filters={"name": f"^/?{name}"})
     return "\n".join(
         f"--- {container.name} is {container.status}, {container.attrs['State']['ExitCode']}:"
         f"\n{container.logs().decode()}"
@@ -222,7 +222,7 @@ class Pair:
 
     def _made(self) -> tuple[list[Container], list[Network]]:
         ours = {"label": f"com.docker.compose.project={self.project}"}
-        containers = self._client.containers.list(all=True, filters=ours)
+        containers = self._client.containers.list(all=True, ignore_removed=True, filters=ours)
         return containers, self._client.networks.list(filters=ours)
 
 
