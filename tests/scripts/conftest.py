@@ -123,10 +123,8 @@ class Project:
         try:
             yield process
         finally:
-            (self.folder / "down").touch()  # for what is out of its group
-            for pid in (-process.pid, *self.processes()):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             assert process.stdout
             process.stdout.close()
@@ -169,6 +167,11 @@ def ended(process: "subprocess.Popen[str]") -> list[str]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """Make the folder."""
-    return Project(tmp_path)
+def project(tmp_path: Path) -> Iterator[Project]:
+    """Make the folder; at the end, leave nothing of what was started there."""
+    project = Project(tmp_path)
+    yield project
+    (tmp_path / "down").touch()  # which stands for containers that are gone
+    for pid in project.processes():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

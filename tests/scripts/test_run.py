@@ -97,7 +97,7 @@ def test_two_at_once(project: Project) -> None:
         assert (code, lines) == (1, ["Another make run is at work in this folder: wait for it."])
         assert "docker compose down" not in project.calls
         os.killpg(first.pid, signal.SIGINT)
-        ended(first)
+        assert ended(first)[-1] == "interrupted; nothing is left running"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
