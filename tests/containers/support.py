@@ -4,9 +4,11 @@ What is made here has a name that begins with the run's, so that the sweeper fin
 """
 
 import json
+import os
 import random
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Network
@@ -180,6 +182,18 @@ class Pair:
         self._services.setdefault(service, {}).update(settings)
         text = json.dumps({"services": self._services})
         (self.folder / "docker-compose.override.yml").write_text(text, encoding="utf-8")
+
+    def play(self, module: str, **env: str) -> "subprocess.Popen[str]":
+        """Start a module of the project in the folder, out of reach of the tests' Ctrl-C."""
+        return subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def compose(self, *arguments: str) -> str:
         """Return what docker compose prints, run in the folder. Raises CalledProcessError."""

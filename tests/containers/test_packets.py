@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,10 @@ from tests.containers.support import NewPair, Pair
 from tests.support import ROOT
 
 
-def play(pair: Pair, root: Path = ROOT) -> subprocess.Popen[str]:
-    """Start it in the folder of a pair."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "packets.run"],
-        cwd=pair.folder,
-        env=os.environ | {"PYTHONPATH": f"{root}:{ROOT}", "LANGUAGE": "en"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def play(pair: Pair, *roots: Path) -> "subprocess.Popen[str]":
+    """Start it in English in the folder of a pair; with other roots of the project before ours."""
+    path = ":".join(map(str, (*roots, ROOT)))
+    return pair.play("packets.run", PYTHONPATH=path, LANGUAGE="en")
 
 
 def test_every_packet(new_pair: NewPair) -> None:

@@ -1,31 +1,14 @@
 """What `make run` does once everything is there, on a copy of the project."""
 
-import os
 import signal
-import subprocess
-import sys
 
-from tests.containers.support import NewPair, Pair
-from tests.support import ROOT
-
-
-def run(pair: Pair) -> subprocess.Popen[str]:
-    """Start it in the folder of a pair."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "scripts.run"],
-        cwd=pair.folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+from tests.containers.support import NewPair
 
 
 def test_the_main_job(new_pair: NewPair) -> None:
     """The client waits, the server comes, the reply is shown, and nothing is left running."""
     with new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3") as pair:
-        with run(pair) as program:
+        with pair.play("scripts.run") as program:
             shown, _ = program.communicate()
 
         assert program.returncode == 0, shown
@@ -41,7 +24,7 @@ def test_the_main_job(new_pair: NewPair) -> None:
 def test_who_fails_is_named(new_pair: NewPair) -> None:
     """Whoever ends first gives the exit code: its own, not what Compose makes of it."""
     with new_pair(MAX_CONNECTIONS="0", DEADLINE="0", CONNECT_TIMEOUT="0.5") as pair:
-        with run(pair) as program:
+        with pair.play("scripts.run") as program:
             shown, _ = program.communicate()
 
         assert program.returncode == 78, shown
@@ -54,7 +37,7 @@ def test_who_fails_is_named(new_pair: NewPair) -> None:
 def test_an_interrupted_run_leaves_nothing(new_pair: NewPair) -> None:
     """Whoever has enough of it before the server is there gets the prompt back and a clean host."""
     with new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3") as pair:
-        with run(pair) as program:
+        with pair.play("scripts.run") as program:
             assert program.stdout
             while "starting the client" not in program.stdout.readline():
                 pass
