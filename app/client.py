@@ -17,10 +17,10 @@ from .config import EXIT_CONFIG, ClientConfig, ConfigError, Environment
 from .exchange import UNAVAILABLE, WRONG_REPLY, Failed, Lookup, connect, exchange
 from .log import STDOUT, set_up_logging
 from .result import Result
+from .signals import block_ending_signals, handle_ending_signals
 from .tcp_info import tcp_info
 from .usage import usage
 
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 REPORT_INTERVAL = 9.5  # seconds between lines that say that it waits; 10 are promised
 PATIENCE = 0.1  # seconds that a reader of stdout may take before a signal gives it up
 
@@ -128,10 +128,7 @@ def handle_signals(result: Result) -> None:
             result.write()
             os._exit(result.exit_code)
 
-    for number in ENDING_SIGNALS:
-        signal.signal(number, end)
-    # Whoever has started this process may have blocked them.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+    handle_ending_signals(end)
 
 
 def run(result: Result) -> int:
@@ -158,8 +155,7 @@ def main() -> int:
     # Before anything else: to PID 1 of a container, a signal without a handler is lost.
     handle_signals(result)
     code = usage("client", ClientConfig) if sys.argv[1:] else run(result)
-    # The interpreter takes the handlers away before it is gone.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    block_ending_signals()
     return code
 
 

@@ -24,11 +24,11 @@ from .config import (
 )
 from .log import set_up_logging
 from .protocol import printable
+from .signals import block_ending_signals, handle_ending_signals
 from .tcp_info import tcp_info
 from .usage import usage
 
 EXIT_DENIED = 71  # EX_OSERR of sysexits.h: the system denies what the server cannot do without
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 4096  # clients not yet accepted; the kernel cuts it to net.core.somaxconn
 ACCEPT_BATCH = 16  # accepted in one turn, so that a flood of clients leaves time for the others
 RECEIVE_BYTES = 64 * 1024  # a chunk
@@ -272,9 +272,9 @@ class Server:
         deadline = self._now + self._config.drain_timeout
         for connection in list(self._connections):
             if not connection.unsent:
-                info = tcp_info(connection.sock)
                 # Sent longer ago than that, the last reply has had its time.
                 old = connection.active_at < self._now - self._config.drain_timeout
+                info = tcp_info(connection.sock) if old else None
                 if not connection.replies or (old and not (info and info.is_sending)):
                     self._close(connection, "stopped")
                 else:
@@ -315,10 +315,7 @@ def handle_signals() -> list[int]:
         if len(seen) > 2:
             os._exit(0)
 
-    for number in ENDING_SIGNALS:
-        signal.signal(number, note)
-    # Whoever has started this process may have blocked them.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+    handle_ending_signals(note)
     return seen
 
 
@@ -367,8 +364,7 @@ def main() -> int:
     # First of all: to PID 1 of a container, a signal without a handler is lost.
     signals = handle_signals()
     code = usage("server", ServerConfig) if sys.argv[1:] else run(signals)
-    # The interpreter takes the handlers away before it is gone.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    block_ending_signals()
     return code
 
 
