@@ -15,7 +15,7 @@ NAMES = {
     "Ethernet type": ETHERTYPES,
     "ARP protocol type": ETHERTYPES,
     "ARP operation": {1: "request", 2: "reply"},
-    "IPv4 protocol": {1: "ICMP", 6: "TCP", 17: "UDP"},
+    "IPv4 protocol": {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP"},
 }
 FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECE": 64, "CWR": 128}
 OPTIONS = {2: "MSS", 3: "window scale", 4: "SACK permitted", 5: "SACK", 8: "timestamps"}
