@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 import sys
 import time
 
@@ -38,4 +39,7 @@ def write(stream: int, text: str) -> None:
     number = stream if {STDOUT: sys.stdout, STDERR: sys.stderr}[stream] else -1
     data = text.encode(errors="surrogateescape")
     while data:
-        data = data[os.write(number, data) :]
+        try:
+            data = data[os.write(number, data) :]
+        except BlockingIOError:  # full, and another process that has it set O_NONBLOCK
+            select.select([], [number], [])

@@ -24,10 +24,10 @@ pytestmark = linux_only
 OFTEN = "program.REPORT_INTERVAL = 0.0005"
 
 
-def wait_until_held_up(program: Program) -> None:
-    """Wait until the kernel has a program sleep in a write to a pipe."""
+def wait_until_held_up(program: Program, call: str = "pipe_w") -> None:
+    """Wait until the kernel has a program sleep in a write to a pipe, or in another call."""
     wchan = Path(f"/proc/{program.process.pid}/wchan")
-    until(wchan.read_text, is_right=lambda where: "pipe_w" in where, awaited="a write that waits")
+    until(wchan.read_text, is_right=lambda where: call in where, awaited=f"a sleep in {call}")
 
 
 def interruptions(program: Program) -> int:
@@ -134,6 +134,19 @@ def test_a_result_that_is_taken_late_is_one() -> None:
 
         assert json.loads(pipe.read())["exit_code"] == 143
         assert program.outcome().exit_code == 143
+
+
+def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
+    """Where somebody who shares the pipe has set O_NONBLOCK, the result comes once it is read."""
+    with listening(says(REPLY)) as address, full_pipe() as (pipe, stdout, full):
+        os.set_blocking(stdout, False)
+        with Program("client", client_environment(address), stdout=stdout) as program:
+            os.close(stdout)
+            program.wait_for("right reply")
+            wait_until_held_up(program, "poll")
+
+            assert pipe.read()[full:] == REPLY + b"\n"
+            assert program.outcome().exit_code == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
