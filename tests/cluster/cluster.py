@@ -174,14 +174,6 @@ class Host:
         lines = (f"{name}='{value}'\n" for name, value in {**SETTINGS, **settings}.items())
         (self.project / ".env").write_text("".join(lines))
 
-    def cut(self) -> None:
-        """Take the host off the network."""
-        succeed(*self._on_wire, "set", self._port, "down")
-
-    def mend(self) -> None:
-        """Put it back."""
-        succeed(*self._on_wire, "set", self._port, "up")
-
     @contextmanager
     def narrow(self, chain: str) -> Iterator[None]:
         """Lose overlay packets above 1,400 bytes that come (INPUT) or leave (OUTPUT).

@@ -2,17 +2,13 @@
 
 Started by a run as ``sweeper.py NAME``, it waits until its stdin ends, which the kernel sees to
 when the run is killed. Every container, network and image of a run has a name that begins with
-the run's. What a run left whose sweeper was killed too, the next one removes: a sweeper holds a
-lock as long as it lives.
+the run's.
 """
 
-import fcntl
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 PREFIX = "tcp-pair-test-"
 
@@ -50,37 +46,18 @@ def sweep(name: str) -> bool:
     return bool(found)
 
 
-def sweep_abandoned(own: Path) -> None:
-    """Remove what is there of runs that nobody sweeps any more."""
-    for path in own.parent.glob(f"{PREFIX}*.lock"):
-        if path == own:
-            continue
-        try:
-            with path.open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                sweep(path.stem)
-                path.unlink()
-        except OSError:
-            pass  # it is swept, or somebody else's
-
-
 def main() -> None:
     # Out of reach of Ctrl-C, and of a SIGTERM to a whole group: this is what comes after.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     name = sys.argv[1]
-    path = Path(tempfile.gettempdir(), f"{name}.lock")
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        sweep_abandoned(path)
-        in_order = sys.stdin.read()
-        quiet_since = ended = time.monotonic()
-        while True:
-            if sweep(name):
-                quiet_since = time.monotonic()
-            if in_order or time.monotonic() > min(quiet_since + QUIET, ended + PATIENCE):
-                break
-            time.sleep(0.5)
-        path.unlink(missing_ok=True)
+    in_order = sys.stdin.read()
+    quiet_since = ended = time.monotonic()
+    while True:
+        if sweep(name):
+            quiet_since = time.monotonic()
+        if in_order or time.monotonic() > min(quiet_since + QUIET, ended + PATIENCE):
+            break
+        time.sleep(0.5)
 
 
 if __name__ == "__main__":
