@@ -96,7 +96,7 @@ class Client:
                 self.sock.sendall(message)
         self.late = time.monotonic() >= self.active_at + idle  # it may have become so before
         self.least += is_another and not self.late
-        if was_settled:
+        if was_settled and not self.late:
             self.active_at = began
         self.first, self.last = step if was_sure else self.first, step
 
@@ -326,6 +326,8 @@ class AnyOrder(RuleBasedStateMachine):
             client.may_be |= set() if client.most else {"stopped"}  # nobody waits for the silent
             client.late |= self.at_once and was_frozen
             if not (self.at_once or client.gone):
+                if not client.is_sure:
+                    client.last = self.step
                 before = client.received
                 client.read()
                 client.sock.close()
