@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tomllib
-from collections import Counter
+from typing import NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -13,8 +13,10 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from tests.documents.conftest import Said
+from bench.waiters import CASES, COLUMNS, WAITERS
 from tests.documents.documents import DOCUMENTS, ROOT, Document, Table
+from tests.peers import refused
+from tests.programs import Program, Server, run_client
 
 # The contract: scripts of others rely on each of these.
 CLIENT_CODES = {
@@ -23,8 +25,6 @@ CLIENT_CODES = {
     *((130, "interrupted"), (143, "interrupted")),
 }
 SERVER_CODES = {(code, "") for code in (0, 64, 71, 78)}
-COLUMNS = {"lida por": "read by", "padrão": "default", "variável": "variable", "código": "code"}
-READERS = {"servidor": "server", "cliente": "client", "ambos": "both"}
 
 # The figures of the benchmark that the documents quote, in this order.
 QUOTED = [
@@ -32,25 +32,45 @@ QUOTED = [
     ("CPU per exchange, a new connection each, default log", "times the C floor"),
     ("CPU per exchange, 64 kept connections, nothing logged", "times the C floor"),
 ]
-SPREAD = r"([\d.]+)(?: \w+)? \(([\d.]+) (?:to|a) ([\d.]+)\)"
+SPREAD = r"([\d.]+)(?: times)? \(([\d.]+) to ([\d.]+)\)"
 
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+:\d+")
 _CAUSE = re.compile("|".join(re.escape(os.strerror(number)) for number in errno.errorcode))
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) (.+)")
 
+# test_languages.py holds tables, blocks, code and numbers of the others against these.
+ENGLISH = [document for document in DOCUMENTS.values() if not document.portuguese]
+
 every_document = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
-in_each_language = pytest.mark.parametrize("portuguese", [False, True], ids=["en", "pt"])
 
 
-def tables_of(first: str, *, portuguese: bool) -> list[Table]:
-    """Return a language's tables that begin with this column, with English titles, no marks."""
-    found = []
-    for document in DOCUMENTS.values():
-        for header, *rows in document.tables if document.portuguese == portuguese else ():
-            titles = [COLUMNS.get(cell, cell) for cell in header]
-            if titles[0] == first:
-                found.append([titles, *([cell.strip("`") for cell in row] for row in rows)])
-    return found
+class Said(NamedTuple):
+    """What both programs have said in a run that failed and in one that did not."""
+
+    log: list[str]
+    results: list[str]
+
+
+@pytest.fixture(scope="module")
+def said() -> Said:
+    """Let a client find nobody, then another one a server, and stop that."""
+    with refused() as address:
+        failed = run_client(address, OUTPUT="json", DEADLINE="0.3")
+    with Server() as server:
+        done = run_client(server.address)
+        stopped = server.stop()
+    log = failed.stderr + done.stderr + stopped.stderr
+    return Said(log.splitlines(), (failed.stdout + done.stdout).splitlines())
+
+
+def tables_of(first: str) -> list[Table]:
+    """Return the English tables that begin with this column, without marks."""
+    return [
+        [[cell.strip("`") for cell in row] for row in table]
+        for document in ENGLISH
+        for table in document.tables
+        if table[0][0] == first
+    ]
 
 
 @every_document
@@ -86,55 +106,47 @@ def test_every_path_is_there(document: Document) -> None:
 
 
 @every_document
-def test_every_variable_is_one_of_ours(
-    document: Document, variables: dict[str, dict[str, str]]
-) -> None:
+def test_every_variable_is_one_of_ours(document: Document) -> None:
     """What a document sets is read by a program, by Compose, or by what make runs."""
-    known = {name for names in variables.values() for name in names}
-    known |= set(dotenv_values(ROOT / ".env.example"))
-    sources = [ROOT / "Makefile", ROOT / "docker-compose.yml"]
+    sources = [ROOT / name for name in ("Makefile", "docker-compose.yml", ".env.example")]
     sources += [
         path
-        for folder in ("scripts", "deploy", "bench", "tests")
+        for folder in ("app", "scripts", "deploy", "bench", "tests")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".sh", ".yml"} and ".venv" not in path.parts
     ]
-    known |= set(re.findall(r"\b[A-Z_]{4,}\b", "".join(path.read_text() for path in sources)))
+    known = set(re.findall(r"\b[A-Z_]{4,}\b", "".join(path.read_text() for path in sources)))
     for command in document.commands:
         assert set(re.findall(r"(?<![\w$-])([A-Z][A-Z_]+)=", command)) <= known, command
 
 
-@in_each_language
-def test_every_variable_is_in_the_table(
-    portuguese: bool, variables: dict[str, dict[str, str]]
-) -> None:
+def test_every_variable_is_in_the_table() -> None:
     """The tables have each variable of the programs, who reads it and its default; no other."""
-    expected: list[tuple[str, str, str]] = []
-    for name, default in (variables["server"] | variables["client"]).items():
-        readers = [program for program, names in variables.items() if name in names]
-        expected.append((name, "both" if len(readers) == 2 else readers[0], default))
+    expected: dict[str, tuple[str, str]] = {}
+    for module in ("server", "client"):
+        with Program(module, {}, "--help") as program:
+            usage = program.outcome().stdout
+        for name, default in re.findall(r"(?m)^ +([A-Z_]+)=(.*)$", usage):
+            expected[name] = ("both" if name in expected else module, default)
     found = []
-    for titles, *rows in tables_of("variable", portuguese=portuguese):
+    for titles, *rows in tables_of("variable"):
         for row in rows:
             cells = dict(zip(titles, row, strict=True))
-            reader = READERS[cells["read by"]] if portuguese else cells["read by"]
-            found.append((cells["variable"], reader, cells["default"]))
+            found.append((cells["variable"], cells["read by"], cells["default"]))
 
-    assert Counter(found) == Counter(expected)
+    assert sorted(found) == sorted((name, *said) for name, said in expected.items())
 
 
-@in_each_language
-def test_every_exit_code_is_in_the_tables(portuguese: bool) -> None:
+def test_every_exit_code_is_in_the_tables() -> None:
     """All rows of the tables of exit codes are those of the contract, each with its word."""
-    found: dict[bool, list[tuple[int, str]]] = {True: [], False: []}
-    for titles, *rows in tables_of("code", portuguese=portuguese):
-        of_client = titles[1] == "status"
+    found: dict[str, list[tuple[int, str]]] = {"status": [], "": []}
+    for titles, *rows in tables_of("code"):
         for codes, word, *_ in rows:
-            status = word if of_client else ""
-            found[of_client] += [(int(code), status) for code in codes.split(",")]
+            status = word if titles[1] else ""
+            found[titles[1]] += [(int(code), status) for code in codes.split(",")]
 
-    assert Counter(found[True]) == Counter(CLIENT_CODES)
-    assert Counter(found[False]) == Counter(SERVER_CODES)
+    assert sorted(found["status"]) == sorted(CLIENT_CODES)
+    assert sorted(found[""]) == sorted(SERVER_CODES)
 
 
 @every_document
@@ -146,17 +158,12 @@ def test_every_exit_code_that_is_named_exists(document: Document) -> None:
         assert set(map(int, re.findall(r"\d+", codes))) <= known, codes
 
 
-@in_each_language
-def test_the_ci_steps_are_those_of_the_workflow(portuguese: bool) -> None:
+def test_the_ci_steps_are_those_of_the_workflow() -> None:
     """A block of CI steps is what the job `integration` runs, and each other block is YAML."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = [step for step in workflow["jobs"]["integration"]["steps"] if "run" in step]
-    blocks = [
-        yaml.safe_load(text)
-        for document in DOCUMENTS.values()
-        for kind, text in document.blocks
-        if kind == "yaml" and document.portuguese == portuguese
-    ]
+    texts = [text for document in ENGLISH for kind, text in document.blocks if kind == "yaml"]
+    blocks = [yaml.safe_load(text) for text in texts]
     shown = [block for block in blocks if isinstance(block, list) and "run" in block[0]]
 
     assert shown
@@ -247,23 +254,28 @@ def test_the_code_that_is_shown_is_the_code(document: Document) -> None:
             assert {line.strip() for line in lines} <= {line.strip() for line in code}
 
 
-@in_each_language
-def test_the_figures_are_those_of_the_benchmark(portuguese: bool) -> None:
+def test_the_figures_are_those_of_the_benchmark() -> None:
     """The documents quote the benchmark's medians with their intervals, as results.md has them."""
     results = DOCUMENTS["bench/results/results.md"]
-    targets = results.tables[0]
     expected = [
         match.groups()
         for figure, unit in QUOTED
-        for name, target, measured, _ in targets
+        for name, target, measured, _ in results.tables[0]
         if name == figure and target.endswith(unit) and (match := re.match(SPREAD, measured))
     ]
-    found = []
-    for document in DOCUMENTS.values():
-        if document.portuguese == portuguese and document is not results:
-            for text in document.prose:
-                dotted = re.sub(r"(?<=\d),(?=\d)", "." if portuguese else "", text)
-                found += re.findall(SPREAD, " ".join(dotted.split()))
+    texts = [text for document in ENGLISH if document is not results for text in document.prose]
+    found = [figures for text in texts for figures in re.findall(SPREAD, " ".join(text.split()))]
 
     assert found == expected
     assert len(found) == len(QUOTED)
+
+
+def test_the_comparison_is_of_what_is_played() -> None:
+    """Both tables have the waiters of bench.waiters; the first has a code for each of its cases."""
+    codes, features = DOCUMENTS["docs/comparison.md"].tables
+    for table in (codes, features):
+        assert [row[0] for row in table[1:]] == [waiter.name for waiter in WAITERS]
+    assert tuple(codes[0]) == COLUMNS
+    for _, *cells in codes[1:]:
+        for cell in cells[: len(CASES)]:
+            assert re.fullmatch(r"\*\*0\*\*|[1-9]\d*", cell)
