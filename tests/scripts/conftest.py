@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from tests.support import PATIENCE, ROOT
 CONFIG = {
     "services": {
         "server": {
-            "build": {"args": {"PYTHON_IMAGE": "python:3.14-slim"}},
+            "build": {"args": {"PYTHON_IMAGE": "'$image'"}},  # which the shell puts in
             "networks": {"pair": {"ipv4_address": "198.18.0.2"}},
         },
         "client": {"networks": {"pair": {"ipv4_address": "198.18.0.3"}}},
@@ -44,7 +44,29 @@ HEALTHY = {
     "compose down*": "touch down",
     "network ls *": "echo abc",
     "network inspect *": "echo '[]'",
+    # Our own image has the label that it was last made with.
+    "import *": 'printf "%s\n" "$@" | sed -n "s/--change=LABEL made-of=//p" >label',
+    "image inspect --format * tcp-pair-base:trixie": '[ -e label ] && echo "sha256:0 $(<label)"',
 }
+# A host of Debian with two sources, of which the first is no mirror of Debian.
+APT = {
+    "--print-uris update": """
+        echo "'http://one.example/dists/forky/InRelease' a 0"
+        echo "'http://two.example/debian/dists/forky/main/Packages.xz' b 0" """,
+    "-c * update *": """
+        grep -q two.example/debian "${2%/*}/sources.list" && exit
+        echo "E: no Release file in ${2%/*}/lists"; exit 100""",
+    "-c * download *": 'touch "$4_1.deb"',
+}
+# In the package of Compose there is what PLUGIN says.
+DPKG = {
+    "-x *": """
+        folder=$3/usr/libexec/docker/cli-plugins; mkdir -p "$folder"
+        printf '#!/bin/sh\n%s\n' "$PLUGIN" >"$folder/docker-compose"
+        chmod +x "$folder/docker-compose" """
+}
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+on_debian = pytest.mark.skipif(not KEYRING.exists(), reason="only Debian's keyring trusts Debian")
 
 
 class Project:
@@ -52,51 +74,51 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.bin, self.home = folder, folder / "bin", folder / "home"
-        self.answers: dict[str, dict[str, str]] = {}
-        self.bin.mkdir()
-        self.home.mkdir()
+        self.cases: dict[str, str] = {}
+        self.started: list[subprocess.Popen[str]] = []
+        for name in ("bin", "home", "scratch"):
+            (folder / name).mkdir()
         shutil.copy(ROOT / "Makefile", folder)
         for name in ("app", "deploy", "scripts"):
             (folder / name).symlink_to(ROOT / name)
         (folder / "docker-compose.yml").touch()
+        (folder / "calls").touch()
         self.env = {
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "TMPDIR": str(folder / "scratch"),
             "PYTHON": sys.executable,
         }
-        (folder / "scratch").mkdir()
-        self.configure("python:3.14-slim")
         self.answer("docker", HEALTHY)
+        self.answer("apt-get", APT)
+        self.answer("dpkg", DPKG)
+        self.answer("mmdebstrap", {"*": "echo made >${@: -2:1}"})
+        self.configure("python:3.14-slim")
 
     def configure(self, base_image: str) -> None:
         """Let Compose find this base image, unless .env has another."""
-        text = json.dumps(CONFIG).replace("python:3.14-slim", "'$image'")
-        self.config = f"""
+        code = f"""
             image=$(sed -n 's/^PYTHON_IMAGE=//p' .env 2>/dev/null | tail -n 1)
             image=${{image:-{base_image}}}
-            echo '{text}'"""
-        self.answer("docker", {"compose *config --format json": self.config})
+            echo '{json.dumps(CONFIG)}'"""
+        self.answer("docker", {"compose *config --format json": code})
 
     def answer(self, program: str, answers: dict[str, str]) -> None:
         """Let a program answer so, before the answers that it has already."""
-        self.answers[program] = answers | {
-            key: code for key, code in self.answers.get(program, {}).items() if key not in answers
-        }
-        cases = (
-            f"{key.replace(' ', chr(92) + ' ')})\n{code};;\n"
-            for key, code in self.answers[program].items()
-        )
+        new = ""
+        for pattern, code in answers.items():
+            escaped = pattern.replace(" ", r"\ ")
+            new += f"{escaped})\n{code};;\n"
+        self.cases[program] = new + self.cases.get(program, "")
         calls = f'echo "${{0##*/}} $*" >>{self.folder}/calls'
         path = self.bin / program
-        path.write_text(f'#!/usr/bin/env bash\n{calls}\ncase "$*" in\n{"".join(cases)}esac\n')
+        path.write_text(f'#!/usr/bin/env bash\n{calls}\ncase "$*" in\n{self.cases[program]}esac\n')
         path.chmod(0o755)
 
     @property
     def calls(self) -> list[str]:
         """What the programs have been called with."""
-        path = self.folder / "calls"
-        return path.read_text().splitlines() if path.exists() else []
+        return (self.folder / "calls").read_text().splitlines()
 
     def processes(self) -> list[int]:
         """Find what runs of this test, whoever has started it; only Linux tells."""
@@ -107,9 +129,8 @@ class Project:
                     found.append(int(path.parent.name))
         return found
 
-    @contextmanager
-    def start(self, *command: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
-        """Start a command in a process group of its own, as a shell does; end it in any case."""
+    def start(self, *command: str, **env: str) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own, as a shell does."""
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -120,19 +141,13 @@ class Project:
             text=True,
             start_new_session=True,
         )
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            assert process.stdout
-            process.stdout.close()
+        self.started.append(process)
+        return process
 
     def run(self, *command: str, **env: str) -> tuple[int, list[str]]:
         """Run a command to its end; return its exit code, and the lines that it shows."""
-        with self.start(*command, **env) as process:
-            shown, _ = process.communicate(timeout=PATIENCE)
+        process = self.start(*command, **env)
+        shown, _ = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in shown, shown
         assert self.env["TMPDIR"] not in shown, shown
         return process.returncode, shown.splitlines()
@@ -145,16 +160,17 @@ class Project:
         code = f"{imports}\n{patch}\ncommon.end_with({main})"
         return self.run(sys.executable, "-c", code, *arguments, **env)
 
+    def refusal(self, main: str, **env: str) -> str:
+        """Return what a script says last, which fails."""
+        code, lines = self.call(main, **env)
+        assert code == 1, lines
+        return lines[-1]
+
 
 def shown(process: "subprocess.Popen[str]", text: str) -> None:
     """Read what is shown, up to a line with this text."""
     assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if text in line:
-            return
-    raise AssertionError(f"no {text!r} in {lines}")
+    assert any(text in line for line in process.stdout), f"ended without {text!r}"
 
 
 def ended(process: "subprocess.Popen[str]") -> list[str]:
@@ -175,3 +191,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for pid in project.processes():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for process in project.started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
