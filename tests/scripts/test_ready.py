@@ -117,11 +117,12 @@ def test_an_image_that_only_its_user_can_change(
         ("  export A = old # why\nB='1", "  export A =own\nB='1"),
         ('A="old\nA=2"\n', "A=own\n"),
         ("B='1\nA=2'\nA=old\n", "B='1\nA=2'\nA=own\n"),
+        ('B="1\\"\nA=2"\n', 'B="1\\"\nA=2"\nA=own\n'),
         ("# A=old\nAA=1\nB=é\udcff\n", "# A=old\nAA=1\nB=é\udcff\nA=own\n"),
     ],
     ids=[
         *("no file", "no end of line", "there", "export", "several lines"),
-        *("inside a value", "other names, other bytes"),
+        *("inside a value", "escaped quote", "other names, other bytes"),
     ],
 )
 def test_a_line_of_env(
