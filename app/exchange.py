@@ -6,7 +6,7 @@ import threading
 import time
 from signal import SIG_BLOCK, pthread_sigmask, valid_signals
 
-from .config import ANY_ADDRESS, LONGEST_WAIT, is_address
+from .config import ANY_ADDRESS, LONGEST, is_address
 from .protocol import matches, printable
 from .tcp_info import tcp_info
 
@@ -143,7 +143,7 @@ def remaining(until: float) -> float:
     seconds = until - time.monotonic()
     if seconds <= 0:
         raise TimeoutError("timed out")  # as the socket says it
-    return min(seconds, LONGEST_WAIT)
+    return min(seconds, LONGEST)
 
 
 def _failure(error: OSError, status: Status, progress: str = "") -> Failed:

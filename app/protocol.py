@@ -7,9 +7,9 @@ _ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
 
 def matches(received: bytes, reply: bytes, *, prefix: bool = False) -> bool | None:
-    """Tell whether this is the reply: yes, no, or None while it may still become it.
+    """Compare what has come with the reply: True, False, or None while it may still become it.
 
-    With ``prefix`` anything may follow.
+    With ``prefix`` more bytes may follow.
     """
     if len(received) < len(reply):
         return None if reply.startswith(received) else False
@@ -40,10 +40,11 @@ def printable(data: bytes | memoryview, limit: int | None = None) -> str:
     """Decode as UTF-8 for one line of a log or terminal, at most ``limit`` characters of it.
 
     What is not valid or not printable becomes an escape, such as ``\\n``, ``\\x1b``, ``\\xff``.
+    Nothing is imported for it: a codec such as unicode_escape would need a file descriptor.
     """
     start = data if limit is None else data[: 4 * limit]  # a character has at most four bytes
     text = bytes(start).decode(errors="surrogateescape")[:limit]
     if text.isprintable():
         return text
     shown = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)

@@ -17,7 +17,7 @@ from types import FrameType
 from .config import (
     EXIT_CONFIG,
     HEALTH_ADDRESS,
-    LONGEST_WAIT,
+    LONGEST,
     ConfigError,
     Environment,
     ServerConfig,
@@ -131,7 +131,7 @@ class Server:
         """Do what the selector reports within so many seconds."""
         clients_wait = False
         # Twice, since epoll_wait(2) reports nothing when SIGSTOP has outlasted its time.
-        events = self._selector.select(min(wait, LONGEST_WAIT)) or self._selector.select(0)
+        events = self._selector.select(min(wait, LONGEST)) or self._selector.select(0)
         self._now = time.monotonic()
         for key, _ in events:
             if key.data:

@@ -17,8 +17,8 @@ def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
     if command.endswith(".py"):
         command = f"python3 -m {__package__}.{program}"
     text = f"{command} [--help | --version]\n\nEnvironment variables:\n"
-    for name, (default, meaning, allowed) in env.asked.items():
-        text += f"  {name}={default}\n      {meaning}: {allowed}\n"
+    for name, (default, meaning) in env.asked.items():
+        text += f"  {f'{name}={default}':<28}  {meaning}\n"
     return answer(text)
 
 

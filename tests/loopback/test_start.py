@@ -94,7 +94,7 @@ def test_a_bad_value_stops_the_program_before_any_socket(program: str, exit_code
         # Had it tried to listen on this port, the server would have ended with 71.
         assert outcome[:2] == (exit_code, "")
         line = outcome.stderr.removesuffix("\n")
-        assert line.partition(" is not valid, ")[0].endswith(f"Z ERROR LOG_LEVEL='{shown}'")
+        assert line.partition(" is not valid: ")[0].endswith(f"Z ERROR LOG_LEVEL='{shown}'")
         assert line.isprintable()
         with pytest.raises(BlockingIOError):
             listener.accept()

@@ -39,11 +39,11 @@ GOOD: dict[str, dict[str, object]] = {
     "seconds": {
         text: float(text)
         for text in [
-            *("0", "0.0", "2", "0.25", "0.001", "007.50", "9999999.999", "10000000"),
-            "10000000.000",
+            *("0", "0.0", "2", "0.25", "0.001", "007.50", "999999.999", "1000000"),
+            "1000000.000",
         ]
     },
-    "seconds above 0": {"0.001": 0.001, "10000000": 1e7},
+    "seconds above 0": {"0.001": 0.001, "1000000": 1e6},
     "bytes": {"": b"", " ": b" ", r"PING\r\n": b"PING\r\n", "a\nb": b"a\nb", "\udcff": b"\xff"},
     "word": {"text": "text", "json": "json"},
     "level": {text: text.upper() for text in ["DEBUG", "INFO", "warning", "Error"]},
@@ -63,7 +63,7 @@ NO_SECONDS = {
     "with a sign": ["+2", "-2", "-0"],
     "not plain decimal": ["1e3", "1E3", ".5", "5.", ".", "1.2.3", "1,5", "1_000", "0x10"],
     "with a unit": ["2s", "two"],
-    "too long": ["10000000.001", "10000001", "9" * 400, "9" * 5000],
+    "too long": ["1000000.001", "1000001", "9" * 400, "9" * 5000],
     "not ASCII": ["\u0662", "\u00b2", "\uff12", "1.\u0665"],
     "blank": [*BLANKS, " 2", "2 ", "2\n", "2 000"],
 }
@@ -113,7 +113,7 @@ class Variable(NamedTuple):
     allowed: list[str]
 
 
-SECONDS = (["0.001", "10000000"], ["10000000.001", "1e3"], ["decimal seconds", "10000000"])
+SECONDS = (["0.001", "1000000"], ["1000000.001", "1e3"], ["decimal seconds", "1000000"])
 ABOVE_0 = (SECONDS[0], [*SECONDS[1], "0"], [*SECONDS[2], "above 0"])
 FROM_0 = ([*SECONDS[0], "0"], SECONDS[1], SECONDS[2])
 BYTES_OF_REPLY = (["x", "é" * 32768], ["", "x" * 65537, "\\"], ["1", "65536 bytes", ESCAPES])
@@ -216,16 +216,7 @@ def test_variables_of_others_do_not_matter(program: str) -> None:
     assert settings_of(program, **dict.fromkeys(others, "\\")) == settings_of(program)
 
 
-def test_a_configuration_is_frozen() -> None:
-    """What was parsed once stays as it was."""
-    parsed = ServerConfig(Environment({}))
-
-    with pytest.raises(AttributeError):
-        parsed.reply = b""
-    assert parsed.reply == REPLY
-
-
-@given(st.decimals(0, 10_000_000, places=6), st.integers(0, 6))
+@given(st.decimals(0, 1_000_000, places=6), st.integers(0, 6))
 def test_decimal_seconds_round_trip(seconds: Decimal, places: int) -> None:
     """A duration written as plain decimal seconds is read as that number."""
     text = f"{seconds:.{places}f}"
