@@ -1,4 +1,4 @@
-"""The client: try to get the right reply, and try again until it has come.
+"""The client: try to get the expected reply, and try again until it comes.
 
 stdout carries the result and nothing else; the log goes to stderr.
 """
@@ -6,155 +6,113 @@ stdout carries the result and nothing else; the log goes to stderr.
 import logging
 import math
 import os
-import select
-import signal
 import sys
 import time
 from contextlib import suppress
-from types import FrameType
 
 from .config import EXIT_CONFIG, ClientConfig, ConfigError, Environment
-from .exchange import UNAVAILABLE, WRONG_REPLY, Failed, Lookup, connect, exchange
-from .log import STDOUT, set_up_logging
-from .result import Result
-from .signals import block_ending_signals, handle_ending_signals
+from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange
+from .log import set_up_logging
+from .process import block_ending_signals, handle_ending_signals
+from .result import PATIENCE, Attempt, Form, Verdict, as_json, as_text
 from .tcp_info import tcp_info
 from .usage import usage
 
-REPORT_INTERVAL = 9.5  # seconds between lines that say that it waits; 10 are promised
-PATIENCE = 0.1  # seconds that a reader of stdout may take before a signal gives it up
+REPORT_INTERVAL = 10.0  # seconds after which a line says again that the client waits
 
 log = logging.getLogger(__name__)
 
 
-def connect_to_server(config: ClientConfig, result: Result) -> bytes:
-    """Try to get the right reply, wait, and try again until it has come; return it.
+def connect_to_server(config: ClientConfig, verdict: Verdict) -> Attempt:
+    """Try to get the reply, wait, and try again until it comes; return the last attempt.
 
-    Raises Failed for a wrong reply that is final, or when DEADLINE leaves no time to try again.
+    A wrong reply may be final; otherwise it ends when DEADLINE leaves no time to try again.
     """
     deadline = time.monotonic() + (config.deadline or math.inf)
     lookup = Lookup()
-    with Waiting(config, result) as waiting:
-        while True:
-            try:
-                return attempt(config, lookup, deadline, result)
-            except Failed as failure:
-                if failure.status == WRONG_REPLY and config.wrong_reply == "fail":
-                    raise
-                # One that the deadline has cut short says less than the one before.
-                if result.attempts == 1 or time.monotonic() < deadline:
-                    waiting.note(failure)
-            if time.monotonic() + config.retry_delay >= deadline:
-                raise waiting.failure
-            time.sleep(config.retry_delay)
+    failure = reported = None
+    reported_at = -math.inf
+    while True:
+        verdict.count_attempt()
+        attempt = try_once(config, lookup, deadline)
+        if not attempt.failure or (
+            attempt.failure.status == WRONG_REPLY and config.wrong_reply == "fail"
+        ):
+            return attempt
+        # An attempt that the deadline cut short tells less than the one before.
+        if failure and time.monotonic() >= deadline:
+            attempt.failure = failure
+        failure = attempt.failure
+        now = time.monotonic()
+        if now + config.retry_delay >= deadline:
+            return attempt
+        reason = failure.status, failure.cause
+        if reason != reported or now >= reported_at + REPORT_INTERVAL:
+            reported, reported_at = reason, now
+            target = config.server_host, config.server_port
+            log.info("waiting for %s:%d: %s (%s)", *target, failure, verdict)
+        time.sleep(config.retry_delay)
 
 
-def attempt(config: ClientConfig, lookup: Lookup, deadline: float, result: Result) -> bytes:
-    """Connect once and exchange once; note in the result what is measured. Raises Failed."""
-    measured = result.begin_attempt()
+def try_once(config: ClientConfig, lookup: Lookup, deadline: float) -> Attempt:
+    """Connect once and exchange once, before the deadline (monotonic seconds)."""
+    attempt = Attempt()
     began = time.monotonic()
     until = min(began + config.connect_timeout, deadline)
     try:
-        sock = connect(config.server_host, config.server_port, until, lookup)
+        with connect(config.server_host, config.server_port, until, lookup) as sock:
+            connected = time.monotonic()
+            attempt.measured["connect_ms"] = round((connected - began) * 1000, 3)
+            with suppress(OSError):  # reset already, which the exchange is going to find
+                attempt.measured["peer"] = "{}:{}".format(*sock.getpeername())
+                attempt.measured["local"] = "{}:{}".format(*sock.getsockname())
+            until = min(connected + config.reply_timeout, deadline)
+            prefix = config.reply_match == "prefix"
+            try:
+                attempt.reply = exchange(sock, config.message, config.reply, until, prefix=prefix)
+                attempt.measured["reply_ms"] = round((time.monotonic() - connected) * 1000, 3)
+            finally:
+                attempt.measured |= tcp_info(sock)
     except Failed as failure:
-        measured.resent = failure.resent
-        raise
-    with sock:
-        connected = time.monotonic()
-        measured.connect_ms = round((connected - began) * 1000, 3)
-        with suppress(OSError):  # reset already, which the exchange is going to find
-            measured.peer = "{}:{}".format(*sock.getpeername())
-            measured.local = "{}:{}".format(*sock.getsockname())
-        until = min(connected + config.reply_timeout, deadline)
-        prefix = config.reply_match == "prefix"
-        try:
-            reply = exchange(sock, config.message, config.reply, until, prefix=prefix)
-        finally:
-            ended = time.monotonic()
-            measured.note(tcp_info(sock))
-        measured.reply_ms = round((ended - connected) * 1000, 3)
-        return reply
+        attempt.failure = failure
+    return attempt
 
 
-class Waiting:
-    """While it is open, says that the client waits: for each new reason, and every 10 s."""
-
-    def __init__(self, config: ClientConfig, result: Result) -> None:
-        self._target = f"{config.server_host}:{config.server_port}"
-        self._result = result
-        self._reporting = False
-        self.failure = Failed(UNAVAILABLE, "No answer yet")
-
-    def __enter__(self) -> "Waiting":
-        # By a timer, which reports in the midst of a long attempt too.
-        signal.signal(signal.SIGALRM, self._report)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-        signal.setitimer(signal.ITIMER_REAL, REPORT_INTERVAL, REPORT_INTERVAL)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def note(self, failure: Failed) -> None:
-        """Wait because of this failure from now on, and say so if the reason is another."""
-        before, self.failure = self.failure, failure
-        if (before.status, before.why) != (failure.status, failure.why):
-            self._report()
-
-    def _report(self, *_: object) -> None:
-        # The timer goes on while a log or a stdout that nobody reads holds the client up.
-        if not self._reporting and not self._result.is_decided:
-            self._reporting = True
-            log.info("waiting for %s: %s (%s)", self._target, self.failure, self._result)
-            self._reporting = False
-
-
-def handle_signals(result: Result) -> None:
-    """Have SIGTERM and SIGINT write the result and end the process, wherever it is."""
-    ending = False
-
-    def end(number: int, _: FrameType | None) -> None:
-        nonlocal ending
-        if ending:
-            return  # signals that come faster than this runs would nest without end
-        ending = True
-        # What a signal interrupts goes on, unless nobody reads it.
-        goes_on = result.is_being_written and select.select([], [STDOUT], [], PATIENCE)[1]
-        if not goes_on and not result.is_decided:
-            why = f"Interrupted by {signal.Signals(number).name}"
-            result.decide(Failed(("interrupted", 128 + number), why))
-        ending = False
-        if not goes_on:
-            result.write()
-            os._exit(result.exit_code)
-
-    handle_ending_signals(end)
-
-
-def run(result: Result) -> int:
-    """Wait for the right reply, and write the result; return the exit code."""
+def run(verdict: Verdict) -> int:
+    """Wait for the expected reply, write the result and then log it; return the exit code."""
     try:
         config = ClientConfig(Environment(os.environ))
-        set_up_logging(config.log_level)
-        result.decide(connect_to_server(config, result))
-        log.info("right reply from %s (%s)", result.measured.peer, result.in_full())
     except ConfigError as error:
-        set_up_logging("ERROR")
-        result.decide(Failed(("config", EXIT_CONFIG), str(error)))
+        set_up_logging("ERROR", PATIENCE)
+        code = verdict.give(Attempt(Failed(("config", EXIT_CONFIG), str(error))))
         log.error("%s", error)
-    except Failed as failure:
-        result.decide(failure)
-        log.error("no right reply: %s (%s)", failure, result.in_full())
-    result.write()
-    return result.exit_code
+        return code
+    set_up_logging(config.log_level, PATIENCE)
+    attempt = connect_to_server(config, verdict)
+    how = str(verdict)
+    code = verdict.give(attempt)
+    if rtt_ms := attempt.measured["rtt_ms"]:
+        how += f", round trip {rtt_ms:.2f} ms"
+    if resent := attempt.measured["resent"]:
+        how += f", segments sent again: {resent}"
+    if attempt.failure:
+        log.error("failed: %s (%s)", attempt.failure, how)
+    else:
+        log.info("expected reply from %s (%s)", attempt.measured["peer"], how)
+    return code
 
 
 def main() -> int:
-    # A bad value, too, is told in the form that OUTPUT asks for; usage has no result.
-    result = Result(as_json=os.environ.get("OUTPUT") == "json" and not sys.argv[1:])
-    # Before anything else: to PID 1 of a container, a signal without a handler is lost.
-    handle_signals(result)
-    code = usage("client", ClientConfig) if sys.argv[1:] else run(result)
+    # A bad value, too, is reported in the form that OUTPUT selects; usage has no result.
+    form: Form = as_text
+    if os.environ.get("OUTPUT") == "json" and not sys.argv[1:]:
+        import json  # noqa: F401 - now, since later there may be no file descriptor for it
+
+        form = as_json
+    verdict = Verdict(form)
+    # Before anything that can wait: to PID 1 of a container, a signal without a handler is lost.
+    handle_ending_signals(verdict.interrupt)
+    code = usage("client", ClientConfig) if sys.argv[1:] else run(verdict)
     block_ending_signals()
     return code
 

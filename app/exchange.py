@@ -1,4 +1,4 @@
-"""One attempt: look a name up, connect, send, compare the reply; and why there is none."""
+"""One exchange: look a name up, connect, send, compare the reply; and why it failed."""
 
 import errno
 import socket
@@ -6,9 +6,8 @@ import threading
 import time
 from signal import SIG_BLOCK, pthread_sigmask, valid_signals
 
-from .config import ANY_ADDRESS, LONGEST, is_address
+from .config import ANY_ADDRESS, is_address
 from .protocol import matches, printable
-from .tcp_info import tcp_info
 
 Status = tuple[str, int]  # a word and an exit code
 # EX_NOHOST, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL and EX_PROTOCOL of sysexits.h
@@ -20,26 +19,23 @@ SHOWN_BYTES = 200  # of a wrong reply, in the result
 
 
 class Failed(Exception):
-    """Why there is no right reply.
+    """Why the expected reply did not come.
 
-    ``why`` is the reason, without the ``progress`` that may differ at each attempt; ``cause`` the
-    symbolic name of the system's error; ``received`` what came instead of the reply; ``resent``
-    how often the SYN was sent again in vain, to the last address.
+    ``cause`` is the symbolic name of the system's error, None if there is none; ``received`` the
+    first bytes of a wrong reply.
     """
 
-    resent: int | None = None
-
     def __init__(
-        self, status: Status, why: str, progress: str = "", cause: str = "", received: bytes = b""
+        self, status: Status, why: str, cause: str | None = None, received: bytes = b""
     ) -> None:
-        super().__init__(why + progress)
-        self.status, self.why, self.cause, self.received = status, why, cause or None, received
+        super().__init__(why)
+        self.status, self.cause, self.received = status, cause, received
 
 
 class Lookup:
     """Looks names up in a thread, because getaddrinfo(3) heeds neither deadline nor signal.
 
-    There is one thread at a time: an attempt joins the look-up that the last one left behind.
+    There is one thread at a time: an attempt joins a look-up that is still running.
     """
 
     def __init__(self) -> None:
@@ -47,10 +43,10 @@ class Lookup:
         self._outcome: list[str] | OSError = []
 
     def addresses(self, host: str, until: float) -> list[str]:
-        """Return a host's IPv4 addresses, at the latest at ``until``. Raises OSError."""
+        """Return a host's IPv4 addresses, before ``until`` (monotonic seconds). Raises OSError."""
         if is_address(host):
             return [host]
-        if not self._thread:
+        if not (self._thread and self._thread.is_alive()):
             thread = threading.Thread(target=self._look_up, args=(host,), daemon=True)
             try:
                 thread.start()
@@ -60,7 +56,6 @@ class Lookup:
         self._thread.join(remaining(until))
         if self._thread.is_alive():
             raise TimeoutError("No answer from the name server")
-        self._thread = None
         if isinstance(self._outcome, OSError):
             raise self._outcome
         return self._outcome
@@ -96,7 +91,7 @@ def connect(host: str, port: int, until: float, lookup: Lookup, source: str = ""
             if source:
                 sock.bind((source, 0))
             sock.connect((address, port))
-            # A port that nobody listens on may be the one that the system gives this client:
+            # The system may give the client the very port that it connects to, if that is closed:
             # the two ends of a simultaneous open are then one, RFC 9293, section 3.5.
             if sock.getsockname() == (address, port):
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "Connected to itself")
@@ -104,8 +99,6 @@ def connect(host: str, port: int, until: float, lookup: Lookup, source: str = ""
         except OSError as error:
             failure = _failure(error, UNAVAILABLE)
             if sock:
-                info = tcp_info(sock)
-                failure.resent = info.resent if info else None
                 sock.close()
     raise failure
 
@@ -113,9 +106,9 @@ def connect(host: str, port: int, until: float, lookup: Lookup, source: str = ""
 def exchange(
     sock: socket.socket, message: bytes, reply: bytes, until: float, *, prefix: bool = False
 ) -> bytes:
-    """Send the message, unless it is empty, and return what comes once it is the reply.
+    """Send the message, unless it is empty; return what comes once it is the reply.
 
-    ``until`` is in monotonic seconds; with ``prefix`` more may follow. Raises Failed.
+    ``until`` is in monotonic seconds; with ``prefix`` more bytes may follow. Raises Failed.
     """
     received = b""
     progress = f" after %d of {len(reply)} bytes of the reply"
@@ -127,14 +120,14 @@ def exchange(
             sock.settimeout(remaining(until))
             chunk = sock.recv(RECEIVE_BYTES)
             if not chunk:
-                raise Failed(CLOSED, "Closed by the server", progress % len(received))
+                raise Failed(CLOSED, "Closed by the server" + progress % len(received))
             received += chunk
     except OSError as error:
         status = NO_REPLY if isinstance(error, TimeoutError) else UNAVAILABLE
         raise _failure(error, status, progress % len(received)) from error
     if not right:
         shown = received[:SHOWN_BYTES]
-        raise Failed(WRONG_REPLY, "Wrong reply", f": {printable(shown)}", received=shown)
+        raise Failed(WRONG_REPLY, f"unexpected reply: {printable(shown)}", received=shown)
     return received
 
 
@@ -143,7 +136,7 @@ def remaining(until: float) -> float:
     seconds = until - time.monotonic()
     if seconds <= 0:
         raise TimeoutError("timed out")  # as the socket says it
-    return min(seconds, LONGEST)
+    return seconds
 
 
 def _failure(error: OSError, status: Status, progress: str = "") -> Failed:
@@ -151,7 +144,10 @@ def _failure(error: OSError, status: Status, progress: str = "") -> Failed:
     names = errno.errorcode
     if isinstance(error, socket.gaierror):
         names = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
-    cause = "ETIMEDOUT" if isinstance(error, TimeoutError) else names.get(error.errno or 0, "")
+    cause = "ETIMEDOUT" if isinstance(error, TimeoutError) else names.get(error.errno or 0)
     if cause in ("ECONNRESET", "EPIPE", "ECONNABORTED"):
         status = CLOSED
-    return Failed(status, error.strerror or str(error), progress, cause)
+    why = error.strerror or str(error)
+    if cause in ("EAI_NODATA", "EAI_ADDRFAMILY"):
+        why = "The name has no IPv4 address"
+    return Failed(status, why + progress, cause)

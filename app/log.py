@@ -1,4 +1,4 @@
-"""How both programs write: log lines on stderr and the result on stdout, one write(2) each."""
+"""How the programs write: log lines on stderr and the result on stdout, one write(2) each."""
 
 import logging
 import os
@@ -10,36 +10,53 @@ STDOUT, STDERR = 1, 2
 
 
 class LineHandler(logging.Handler):
-    """Writes each line at once and whole, and says nothing where nobody can read it."""
+    """Writes each line at once and whole; drops it if stderr is closed or its disk is full.
+
+    A full pipe blocks it, for ``patience`` seconds at most if that is set.
+    """
+
+    patience: float | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            write(STDERR, self.format(record) + "\n")
+            if self.patience is None or takes(STDERR, self.patience):
+                write(STDERR, self.format(record) + "\n")
         except OSError:
-            pass  # closed, or its disk is full: there is nowhere else to say so
+            pass  # there is nowhere else to report it
 
 
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, patience: float | None = None) -> None:
     """Log lines of at least this level, as ``2026-11-23T12:30:23.619Z INFO listening on …``."""
     form = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
     )
     form.converter = time.gmtime
     handler = LineHandler()
+    handler.patience = patience
     handler.setFormatter(form)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # The lines do not say who wrote them: see "Optimization" in the HOWTO of logging.
+    # The lines do not name their origin: see "Optimization" in the HOWTO of logging.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
+def takes(stream: int, patience: float) -> bool:
+    """Tell whether STDOUT or STDERR takes a line within so many seconds; False if closed."""
+    number = _descriptor(stream)
+    return number >= 0 and bool(select.select([], [number], [], patience)[1])
+
+
 def write(stream: int, text: str) -> None:
-    """Write to STDOUT or STDERR. Raises OSError, also where that was closed from the start."""
-    # By now its number may belong to a socket.
-    number = stream if {STDOUT: sys.stdout, STDERR: sys.stderr}[stream] else -1
+    """Write to STDOUT or STDERR. Raises OSError, also if that was closed from the start."""
+    number = _descriptor(stream)
     data = text.encode(errors="surrogateescape")
     while data:
         try:
             data = data[os.write(number, data) :]
-        except BlockingIOError:  # full, and another process that has it set O_NONBLOCK
+        except BlockingIOError:  # full, and another process that shares it set O_NONBLOCK
             select.select([], [number], [])
+
+
+def _descriptor(stream: int) -> int:
+    # Closed from the start, its number may by now belong to a socket.
+    return stream if {STDOUT: sys.stdout, STDERR: sys.stderr}[stream] else -1

@@ -1,115 +1,120 @@
-"""What a client has found out: measured attempt by attempt, decided once, written once."""
+"""What a client reports: an attempt, its form on stdout, and the one verdict."""
 
 import logging
+import os
 import time
+from collections.abc import Callable
+from signal import Signals
 
-from .exchange import Failed
-from .log import STDOUT, write
+from .exchange import Failed, Status
+from .log import STDOUT, takes, write
 from .protocol import printable
-from .tcp_info import TcpInfo
+
+PATIENCE = 0.1  # seconds that a reader of stdout or stderr may take before it is given up
+# In the order of the JSON.
+MEASURED = ("connect_ms", "reply_ms", "rtt_ms", "mss", "resent", "local", "peer")
 
 log = logging.getLogger(__name__)
 
 
-class Measured:
-    """What one attempt has measured, in the order of the JSON; None is not known.
+class Attempt:
+    """What one attempt came to: the reply, or why it failed; and what it measured.
 
-    ``connect_ms`` and ``reply_ms`` are milliseconds, ``local`` and ``peer`` are ``ip:port``; see
-    TcpInfo for the rest.
+    Measured are ``connect_ms``, ``reply_ms``, ``local`` and ``peer`` (``ip:port``), and what
+    tcp_info has; None is not known.
     """
 
-    def __init__(self) -> None:
-        self.connect_ms: float | None = None
-        self.reply_ms: float | None = None
-        self.rtt_ms: float | None = None
-        self.mss: int | None = None
-        self.resent: int | None = None
-        self.local: str | None = None
-        self.peer: str | None = None
+    def __init__(self, failure: Failed | None = None) -> None:
+        self.reply = b""
+        self.failure = failure
+        self.measured: dict[str, float | str | None] = dict.fromkeys(MEASURED)
 
-    def note(self, info: TcpInfo | None) -> None:
-        """Take what the kernel knows of a connection."""
-        if info:
-            self.rtt_ms, self.mss, self.resent = info.rtt_ms, info.mss, info.resent
+    @property
+    def status(self) -> Status:
+        return self.failure.status if self.failure else ("ok", 0)
 
 
-class Result:
-    """The one result of a client: what the last attempt has measured, and how it all ended."""
+def as_text(attempt: Attempt, *_: object) -> str:
+    """Return the reply on one line; nothing after a failure."""
+    return "" if attempt.failure else printable(attempt.reply) + "\n"
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._began = self._ended = 0.0
-        self._outcome: bytes | Failed | None = None
-        self._write_begun = False
-        self.is_being_written = False
+
+def as_json(attempt: Attempt, attempts: int, waited_s: float) -> str:
+    """Return one object on one line."""
+    import json  # main has imported it if it is wanted: it is slow to import
+
+    status, exit_code = attempt.status
+    failure = attempt.failure
+    reply = failure.received if failure else attempt.reply
+    decided = {
+        "status": status,
+        "exit_code": exit_code,
+        "reply": reply.decode(errors="backslashreplace") if reply else None,
+        "error": str(failure) if failure else None,
+        "cause": failure.cause if failure else None,
+        "attempts": attempts,
+        "waited_s": round(waited_s, 3),
+    }
+    return json.dumps(decided | attempt.measured) + "\n"
+
+
+Form = Callable[[Attempt, int, float], str]  # of attempts, and seconds waited
+
+
+class Verdict:
+    """The end of a client: decided once, by main or by a signal, and written once."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._began = 0.0
+        self._text = ""
+        self._exit_code: int | None = None  # until it is decided
+        self._is_handling = False
         self.attempts = 0
-        self.measured = Measured()
-
-    @property
-    def is_decided(self) -> bool:
-        return self._outcome is not None
-
-    @property
-    def exit_code(self) -> int:
-        return self._outcome.status[1] if isinstance(self._outcome, Failed) else 0
 
     @property
     def waited_s(self) -> float:
-        """The seconds since the first attempt began, until it was decided."""
-        return round((self._ended or time.monotonic()) - self._began, 3) if self._began else 0.0
-
-    def begin_attempt(self) -> Measured:
-        """Count an attempt, and return where to put what it measures."""
-        self._began = self._began or time.monotonic()
-        self.attempts += 1
-        self.measured = Measured()
-        return self.measured
-
-    def decide(self, outcome: bytes | Failed) -> None:
-        """End with the reply, or with the reason why there is none."""
-        self._ended = time.monotonic()
-        self._outcome = outcome
-
-    def write(self) -> None:
-        """Write the result on stdout, once."""
-        if self._write_begun:
-            return
-        self._write_begun = self.is_being_written = True
-        try:
-            if text := self._json() if self._as_json else self._text():
-                write(STDOUT, text + "\n")
-        except OSError as error:
-            self.is_being_written = False  # from here on only the log can hold this up
-            log.error("cannot write the result: %s", error.strerror)
-        self.is_being_written = False
-
-    def _text(self) -> str:
-        return printable(self._outcome) if isinstance(self._outcome, bytes) else ""
-
-    def _json(self) -> str:
-        import json  # here, because it is slow to import and seldom asked for
-
-        failed = self._outcome if isinstance(self._outcome, Failed) else None
-        reply = self._outcome.received if isinstance(self._outcome, Failed) else self._outcome
-        decided = {
-            "status": failed.status[0] if failed else "ok",
-            "exit_code": self.exit_code,
-            "reply": reply.decode(errors="backslashreplace") if reply else None,
-            "error": str(failed) if failed else None,
-            "cause": failed.cause if failed else None,
-            "attempts": self.attempts,
-            "waited_s": self.waited_s,
-        }
-        return json.dumps(decided | vars(self.measured))
+        """The seconds since the first attempt began."""
+        return time.monotonic() - self._began if self.attempts else 0.0
 
     def __str__(self) -> str:
         return f"attempt {self.attempts}, {self.waited_s:.1f} s"
 
-    def in_full(self) -> str:
-        """Return the same with what the kernel has to add."""
-        text, rtt_ms, resent = str(self), self.measured.rtt_ms, self.measured.resent
-        if rtt_ms:
-            text += f", round trip {rtt_ms:.2f} ms"
-        if resent:
-            text += f", {resent} segment{'s' if resent > 1 else ''} sent again"
-        return text
+    def count_attempt(self) -> None:
+        """Count an attempt that begins."""
+        self._began = self._began or time.monotonic()
+        self.attempts += 1
+
+    def give(self, attempt: Attempt) -> int:
+        """End with this attempt: write the result on stdout; return the exit code."""
+        # A signal that comes before this has decided does not return here.
+        exit_code = self._decide(attempt)
+        self._write()
+        return exit_code
+
+    def interrupt(self, number: int, _: object) -> None:
+        """Handle a signal: end the process with the result, wherever it is."""
+        if self._is_handling:
+            return  # signals that come faster than this runs would nest without end
+        self._is_handling = True
+        if is_first := self._exit_code is None:
+            why = f"Interrupted by {Signals(number).name}"
+            self._decide(Attempt(Failed(("interrupted", 128 + number), why)))
+        # What is being written goes on, unless nobody takes it.
+        goes_on = not is_first and takes(STDOUT, PATIENCE)
+        self._is_handling = False
+        if is_first:
+            self._write()
+        if not goes_on:
+            os._exit(self._exit_code or 0)
+
+    def _decide(self, attempt: Attempt) -> int:
+        self._text = self._form(attempt, self.attempts, self.waited_s)
+        self._exit_code = attempt.status[1]
+        return self._exit_code
+
+    def _write(self) -> None:
+        try:
+            write(STDOUT, self._text)
+        except OSError as error:
+            log.error("cannot write the result: %s", error.strerror)

@@ -1,33 +1,23 @@
-"""What the kernel knows of a TCP connection: getsockopt(TCP_INFO), tcp(7)."""
+"""What the kernel knows about a TCP connection: getsockopt(TCP_INFO), tcp(7)."""
 
 import socket
 import sys
 
 
-class TcpInfo:
-    """Some fields of struct tcp_info, linux/tcp.h; what an older kernel lacks is 0.
+def tcp_info(sock: socket.socket) -> dict[str, float | None]:
+    """Ask the kernel; what it does not tell is left out.
 
     ``rtt_ms`` is the smoothed round-trip time, None until there is one; ``mss`` is bytes in a
-    segment that it sends; ``resent`` is segments sent again, the SYN included; ``quiet_s`` is
-    seconds in which no data went out or no ACK came; ``is_sending``: there is more, or on its way.
+    segment that it sends; ``resent`` is segments sent again, the SYN included.
     """
-
-    def __init__(self, data: bytes) -> None:
-        def number(offset: int) -> int:
-            return int.from_bytes(data[offset : offset + 4], sys.byteorder)
-
-        self.rtt_ms = number(68) / 1000 or None
-        self.mss = number(16)
-        self.resent = number(100)
-        self.quiet_s = max(number(44), number(56)) / 1000
-        self.is_sending = number(24) > 0 or number(144) > 0
-
-
-def tcp_info(sock: socket.socket) -> TcpInfo | None:
-    """Ask the kernel; None where it does not say."""
     if sys.platform != "linux":
-        return None
+        return {}
     try:
-        return TcpInfo(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 148))
+        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
     except OSError:
-        return None
+        return {}
+    # Offsets in struct tcp_info, linux/tcp.h.
+    rtt_us, mss, resent = (
+        int.from_bytes(data[offset : offset + 4], sys.byteorder) for offset in (68, 16, 100)
+    )
+    return {"rtt_ms": rtt_us / 1000 or None, "mss": mss, "resent": resent}

@@ -115,6 +115,6 @@ def test_soak() -> None:
             exchange(sock)
         outcome = server.stop()
         assert outcome.exit_code == 0
-        summary = re.search(r"(\d+) replies, 0 idle, (\d+) evicted, (\d+) failed", outcome.stderr)
+        summary = re.search(r"replies=(\d+) idle=0 evicted=(\d+) failed=(\d+)", outcome.stderr)
         assert summary
         assert all(map(int, summary.groups()))

@@ -63,7 +63,7 @@ def test_stop_under_full_load(_round: int) -> None:
             client.result()
         outcome = server.outcome()
     assert outcome.exit_code == 0
-    (replies,) = re.findall(r"stopped: .* (\d+) replies", outcome.stderr)
+    (replies,) = re.findall(r"stopped: .* replies=(\d+)", outcome.stderr)
     assert len(tally.replies) == int(replies)
     assert not tally.wrong
     # It is written when the first message is read.

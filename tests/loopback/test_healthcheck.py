@@ -12,7 +12,7 @@ from tests.peers import HEALTH_ADDRESS, Address, listening, receive_all, refused
 from tests.programs import Program, Server
 from tests.support import linux_only
 
-NO_TRACE = "INFO stopped: 0 connections, 0 replies, 0 idle, 0 evicted, 0 failed"
+NO_TRACE = "INFO stopped: connections=0 replies=0 idle=0 evicted=0 failed=0"
 
 pytestmark = linux_only  # elsewhere its address has to be set up first
 

@@ -1,4 +1,4 @@
-"""What holds the programs up: pipes that nobody reads, and signals that come meanwhile."""
+"""Pipes that nobody reads, and signals that arrive meanwhile."""
 
 import json
 import os
@@ -21,8 +21,6 @@ from tests.support import PATIENCE, linux_only, until
 
 pytestmark = linux_only
 
-OFTEN = "program.REPORT_INTERVAL = 0.0005"
-
 
 def wait_until_held_up(program: Program, call: str = "pipe_w") -> None:
     """Wait until the kernel has a program sleep in a write to a pipe, or in such a call."""
@@ -30,34 +28,30 @@ def wait_until_held_up(program: Program, call: str = "pipe_w") -> None:
     until(wchan.read_text, is_right=re.compile(call).search, awaited=f"a sleep in {call}")
 
 
-def interruptions(program: Program) -> int:
-    """Count how often the kernel has woken a program."""
-    status = Path(f"/proc/{program.process.pid}/status").read_text()
-    return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[0])
-
-
 def interrupt(program: Program) -> None:
     """Signal a program that is held up, and wait until it is again, or has ended."""
-    before = interruptions(program)
+
+    def wakings() -> list[str]:
+        return re.findall(r"(?m)^voluntary_ctxt_switches:\s+(\d+)", status.read_text())
+
+    status = Path(f"/proc/{program.process.pid}/status")
+    before = wakings()
     program.signal(signal.SIGTERM)
-    until(lambda: program.process.poll() is not None or interruptions(program) > before)
+    until(lambda: program.process.poll() is not None or wakings() != before)
 
 
 @contextmanager
-def held_up(
-    stream: str, module: str, env: dict[str, str], *arguments: str, before: str = ""
+def unread(
+    stream: str, module: str, env: dict[str, str], *arguments: str
 ) -> Iterator[tuple[Program, IO[bytes], int]]:
-    """Run a program whose stdout or stderr is a full pipe until that holds it up.
+    """Run a program whose stdout or stderr is a full pipe.
 
     Comes with the other end of the pipe, and how many bytes are in it that are not the program's.
     """
     with full_pipe() as (pipe, end, full):
         stdout, stderr = (end if name == stream else None for name in ("stdout", "stderr"))
-        with Program(
-            module, env, *arguments, before=before, stdout=stdout, stderr=stderr
-        ) as program:
+        with Program(module, env, *arguments, stdout=stdout, stderr=stderr) as program:
             os.close(end)
-            wait_until_held_up(program)
             yield program, pipe, full
 
 
@@ -66,21 +60,23 @@ def held_up(
     [({"PORT": "0"}, ()), ({"PORT": "http"}, ()), ({}, ("--verbose",))],
     ids=["listening", "bad value", "usage"],
 )
-def test_the_third_signal_ends_a_server_that_its_log_holds_up(
+def test_third_signal_ends_a_server_that_its_log_holds_up(
     env: dict[str, str], arguments: tuple[str, ...]
 ) -> None:
-    """From its very first line on, no log that nobody reads takes SIGKILL to end."""
-    with held_up("stderr", "server", {"HOST": own_address()} | env, *arguments) as (server, *_):
+    """From its first line on, a log that nobody reads needs no SIGKILL."""
+    with unread("stderr", "server", {"HOST": own_address()} | env, *arguments) as (server, *_):
+        wait_until_held_up(server)
         for _ in range(3):
             interrupt(server)
 
         assert server.process.wait(PATIENCE) == 0
 
 
-def test_a_signal_before_it_serves_is_not_lost() -> None:
-    """A signal that comes while its first line is held up stops the server in order."""
+def test_signal_before_it_serves_is_not_lost() -> None:
+    """A signal that arrives while the first line is held up stops the server in order."""
     env = {"HOST": own_address(), "PORT": "0"}
-    with held_up("stderr", "server", env) as (server, pipe, full):
+    with unread("stderr", "server", env) as (server, pipe, full):
+        wait_until_held_up(server)
         server.signal(signal.SIGTERM)
         log = pipe.read()[full:].splitlines()
 
@@ -88,61 +84,57 @@ def test_a_signal_before_it_serves_is_not_lost() -> None:
         assert [line.split()[2] for line in log] == [b"listening", b"stopped:"]
 
 
-@pytest.mark.parametrize("output", ["text", "json"])
-def test_a_signal_ends_a_client_whose_reply_nobody_takes(output: str) -> None:
-    """A stdout that is full does not hold up a signal, and the exit code is the decided one."""
+@pytest.mark.parametrize("deadline", ["0", "0.3"], ids=["reply", "deadline"])
+def test_log_that_nobody_reads_does_not_delay_the_result(deadline: str) -> None:
+    """A client whose stderr is a full pipe ends in time, after the wait too, with its result."""
+    peer = listening(says(REPLY)) if deadline == "0" else refused()
+    with peer as address:
+        env = client_environment(address, DEADLINE=deadline, OUTPUT="json")
+        with unread("stderr", "client", env) as (program, *_):
+            outcome = program.outcome()
+
+    assert outcome.exit_code == outcome.json["exit_code"] == (0 if deadline == "0" else 69)
+    assert outcome.json["waited_s"] < float(deadline) + 0.2
+
+
+def test_signal_ends_a_client_whose_reply_nobody_takes() -> None:
+    """A full pipe on stdout does not delay a signal; the exit code is the decided one."""
     with (
         listening(says(REPLY)) as address,
-        held_up("stdout", "client", client_environment(address, OUTPUT=output)) as (program, *_),
+        unread("stdout", "client", client_environment(address)) as (program, *_),
     ):
+        wait_until_held_up(program)
         program.signal(signal.SIGTERM)
 
         assert program.outcome().exit_code == 0
 
 
-@contextmanager
-def interrupted_and_held_up() -> Iterator[tuple[Program, IO[bytes], int]]:
-    """Run a client that waits, until a SIGTERM holds it up in writing the result."""
-    env = {"OUTPUT": "json", "DEADLINE": "0"}
-    with (
-        refused() as address,
-        full_pipe() as (pipe, stdout, full),
-        Program("client", client_environment(address, **env), stdout=stdout) as program,
-    ):
-        os.close(stdout)
+@pytest.mark.parametrize("reads", [False, True], ids=["never", "late"])
+def test_later_signal_finds_one_result_or_gives_it_up(reads: bool) -> None:
+    """The first signal decides; a later one ends the client unless its result is read."""
+    with refused() as address:
+        env = client_environment(address, OUTPUT="json", DEADLINE="0")
+    with unread("stdout", "client", env) as (program, pipe, full):
         program.wait_for("waiting for")
         program.signal(signal.SIGTERM)
         wait_until_held_up(program)
-        yield program, pipe, full
-
-
-def test_a_later_signal_ends_a_client_whose_interruption_nobody_takes() -> None:
-    """The first signal decides; where its result cannot be written, the second one ends it."""
-    with interrupted_and_held_up() as (program, *_):
-        program.signal(signal.SIGINT)
-
-        assert program.outcome().exit_code == 143
-
-
-def test_a_result_that_is_taken_late_is_one() -> None:
-    """Whoever reads stdout late, as one more signal comes, finds one result, whole."""
-    with interrupted_and_held_up() as (program, pipe, full):
         program.freeze()
-        pipe.read(full)
-        program.signal(signal.SIGTERM)
+        if reads:
+            pipe.read(full)
+        program.signal(signal.SIGINT)
         program.thaw()
 
-        assert json.loads(pipe.read())["exit_code"] == 143
-        assert program.outcome().exit_code == 143
+        assert program.process.wait(PATIENCE) == 143
+        if reads:
+            assert json.loads(pipe.read())["exit_code"] == 143
 
 
-def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
-    """Where somebody who shares the pipe has set O_NONBLOCK, the result comes once it is read."""
+def test_full_pipe_that_does_not_block_is_waited_for() -> None:
+    """If a process that shares the pipe set O_NONBLOCK, the result comes once it is read."""
     with listening(says(REPLY)) as address, full_pipe() as (pipe, stdout, full):
         os.set_blocking(stdout, False)
         with Program("client", client_environment(address), stdout=stdout) as program:
             os.close(stdout)
-            program.wait_for("right reply")
             wait_until_held_up(program, "poll|select")
 
             assert pipe.read()[full:] == REPLY + b"\n"
@@ -151,7 +143,7 @@ def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_without_end_leave_one_result(number: int) -> None:
-    """Signals that come for as long as the client lives neither repeat nor cut its result."""
+    """Signals that arrive as long as the client lives neither repeat nor cut its result."""
     with refused() as address, client(address, OUTPUT="json", DEADLINE="0") as program:
         program.wait_for("waiting for")
         give_up = time.monotonic() + PATIENCE
@@ -163,55 +155,19 @@ def test_signals_without_end_leave_one_result(number: int) -> None:
         assert "Traceback" not in outcome.stderr
 
 
-def test_a_look_up_that_hangs_takes_no_signal(tmp_path: Path) -> None:
-    """Beside a silent name server and a stdout that nobody reads there is one result too."""
-    with full_pipe() as (pipe, stdout, full):
-        with silent_name_server(tmp_path, DEADLINE="0", stdout=stdout) as program:
-            os.close(stdout)
-            program.wait_for("asked")
-            program.signal(signal.SIGTERM)
-            wait_until_held_up(program)
-            program.signal(signal.SIGTERM)
-            program.process.wait(PATIENCE)
-
-        assert pipe.read()[full:].count(b"\n") <= 1
-
-
-def test_reports_do_not_nest() -> None:
-    """A log that nobody reads holds one report up, however often the timer interrupts it."""
+def test_look_up_that_hangs_takes_no_signal(tmp_path: Path) -> None:
+    """The thread of a look-up does not keep a signal from the main thread, however held up."""
     with (
-        refused() as address,
-        held_up("stderr", "client", client_environment(address, DEADLINE="0"), before=OFTEN) as (
-            program,
-            *_,
-        ),
+        full_pipe() as (_, stdout, _),
+        silent_name_server(tmp_path, DEADLINE="0", stdout=stdout) as program,
     ):
-        before = interruptions(program)
-        # As deep as Python goes, if each held the one before up.
-        until(lambda: interruptions(program) > before + 400, awaited="400 reports")
+        os.close(stdout)
+        program.wait_for("asked")
+        program.signal(signal.SIGTERM)
+        wait_until_held_up(program)
         program.signal(signal.SIGTERM)
 
-        assert program.outcome().exit_code == 143
-
-
-def test_nobody_waits_after_the_verdict() -> None:
-    """The last line of the log is the verdict, and the timer ends with it."""
-    with refused() as address, client(address, before=OFTEN, DEADLINE="0.2") as program:
-        outcome = program.outcome()
-
-    assert outcome.exit_code == 69
-    assert " ERROR no right reply: " in outcome.stderr.splitlines()[-1]
-
-
-def test_a_silent_name_server_does_not_hold_up_the_deadline(tmp_path: Path) -> None:
-    """The deadline passes on time, as `unresolved`; an alarm at the very end ends nothing."""
-    with silent_name_server(tmp_path, before=OFTEN, DEADLINE="0.2") as program:
-        outcome = program.outcome()
-
-    assert (outcome.exit_code, outcome.json["status"]) == (68, "unresolved")
-    assert 0.2 <= outcome.json["waited_s"] < 0.4
-    # The rest is the start of the interpreter and of the network.
-    assert outcome.seconds < 0.2 + 1.5
+        assert program.process.wait(PATIENCE) == 143
 
 
 LATE = """
@@ -223,30 +179,26 @@ class Late:
 
 late = Late()  # goes when the interpreter takes itself apart
 """
-
-
-@pytest.mark.parametrize(("module", "exit_code"), [("server", 0), ("client", 69)])
-def test_a_signal_after_the_last_word_changes_nothing(module: str, exit_code: int) -> None:
-    """What comes when the handlers are gone does not become the exit code."""
-    with refused() as address:
-        env = client_environment(address, DEADLINE="0.1") | {"HOST": own_address(), "PORT": "0"}
-        with Program(module, env, before=LATE) as program:
-            program.wait_for("listening|waiting for")
-            if module == "server":
-                program.signal(signal.SIGTERM)
-
-            assert program.outcome().exit_code == exit_code
+BLOCK = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15])
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @pytest.mark.parametrize(("module", "exit_code"), [("server", 0), ("client", 143)])
-def test_an_inherited_mask_does_not_count(module: str, exit_code: int) -> None:
-    """Whoever starts a program with its signals blocked can still end it."""
-    block = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15])"
-    prefix = (sys.executable, "-c", f"{block}; os.execv(sys.argv[1], sys.argv[1:])")
+def test_signals_at_the_edges(module: str, exit_code: int) -> None:
+    """Signals blocked by the parent still end a program; those after its end change nothing."""
     with refused() as (host, port):
         env = client_environment((host, port), DEADLINE="0") | {"HOST": host, "PORT": "0"}
-        with Program(module, env, prefix=prefix) as program:
+        with Program(module, env, prefix=(sys.executable, "-c", BLOCK), before=LATE) as program:
             program.wait_for("listening|waiting for")
             program.signal(signal.SIGTERM)
 
             assert program.outcome().exit_code == exit_code
+
+
+def test_signal_after_the_verdict_changes_nothing() -> None:
+    """A signal that arrives when the handlers are gone does not become the exit code."""
+    with refused() as address, client(address, before=LATE, DEADLINE="0.1") as program:
+        assert program.outcome().exit_code == 69

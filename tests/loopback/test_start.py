@@ -52,7 +52,7 @@ def test_help_names_every_variable(program: str) -> None:
     assert (exit_code, stderr) == (0, "")
     assert stdout.startswith("usage: ")
     config = CONFIGS[program]
-    defaults = dict(re.findall(r"^  ([A-Z_]+)=(.*)$", stdout, re.M))
+    defaults = dict(re.findall(r"(?m)^  ([A-Z_]+)=(.*?)  +\S", stdout))
     assert [*defaults] == [name.upper() for name in vars(config(Environment({})))]
     assert vars(config(Environment(defaults))) == vars(config(Environment({})))
 

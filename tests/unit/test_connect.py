@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.client import attempt
+from app.client import try_once
 from app.config import ClientConfig, Environment
 from app.exchange import Failed, Lookup, connect
-from app.result import Result
 from tests.peers import deaf, own_address, refused, reset
 from tests.support import PATIENCE, linux_only
 
@@ -35,7 +34,7 @@ class NameServer:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
         self.asked: list[tuple[object, object]] = []
         self.may_answer = threading.Event()
-        self._addresses = addresses
+        self.addresses = addresses
         monkeypatch.setattr(socket, "getaddrinfo", self._answer)
 
     def _answer(
@@ -43,10 +42,10 @@ class NameServer:
     ) -> list[tuple[object, ...]]:
         self.asked.append((host, family))
         self.may_answer.wait(PATIENCE)
-        if not self._addresses:
+        if not self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-        return [(*kind, (address, 0)) for address in self._addresses]
+        return [(*kind, (address, 0)) for address in self.addresses]
 
 
 def test_an_address_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,13 +56,18 @@ def test_an_address_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not name_server.asked
 
 
-def test_a_name_is_looked_up_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a name meant a moment ago may have changed; IPv4 alone is asked for."""
-    name_server = NameServer(monkeypatch, ADDRESS)
-    name_server.may_answer.set()
+def test_a_name_is_looked_up_again_for_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt uses no answer that came before it began; only IPv4 is asked for."""
+    name_server = NameServer(monkeypatch, "127.0.0.9")
     lookup = Lookup()
+    with pytest.raises(TimeoutError):
+        lookup.addresses("server", time.monotonic() + 0.01)
+    name_server.may_answer.set()
+    (running,) = [thread for thread in threading.enumerate() if thread.daemon]
+    running.join(PATIENCE)  # so this answer came between two attempts
+    name_server.addresses = (ADDRESS,)
 
-    for _ in range(3):
+    for _ in range(2):
         assert lookup.addresses("server", later()) == [ADDRESS]
     assert name_server.asked == [(b"server", socket.AF_INET)] * 3
 
@@ -150,6 +154,5 @@ def test_a_reset_before_the_first_look_is_a_closed_connection(
         reset(listener.accept()[0])
         monkeypatch.setattr("app.client.connect", lambda *_: sock)
 
-        with pytest.raises(Failed) as failed:
-            attempt(ClientConfig(Environment({})), Lookup(), later(), Result(as_json=False))
-    assert failed.value.status == ("closed", 74)
+        attempt = try_once(ClientConfig(Environment({})), Lookup(), later())
+    assert attempt.status == ("closed", 74)

@@ -1,0 +1,29 @@
+"""What a process sets up before it works: the signals that end it, and its file descriptors."""
+
+import resource
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def handle_ending_signals(handler: Callable[[int, object], object]) -> None:
+    """Call this for each of them, even if the parent process blocked them."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
+
+def block_ending_signals() -> None:
+    """Take no more of them: the interpreter removes the handlers before it ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+
+
+def allow_descriptors() -> int:
+    """Raise the soft limit of file descriptors to the hard one; return what is allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS does not grant the limit that it reports
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft
