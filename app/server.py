@@ -22,11 +22,10 @@ EXIT_DENIED = 71  # EX_OSERR of sysexits.h: the system denies what the server ca
 BACKLOG = 4096  # clients not yet accepted; the kernel cuts it to net.core.somaxconn
 ACCEPT_BATCH = 16  # accepted at once, so that a flood of clients leaves time for the others
 RECEIVE_BYTES = 64 * 1024  # a chunk
-QUEUE_BYTES = 16 * 1024  # of the kernel for each direction; it doubles them, socket(7)
+QUEUE_BYTES = 12 * 1024  # of the kernel for each direction; it doubles them, socket(7)
 OWN_DESCRIPTORS = 16  # standard streams, listener, epoll, wake-up pair, and some to spare
 PAUSE = 1.0  # seconds without accepting after accept(2) failed, and between warnings of evictions
 SHOWN_CHARACTERS = 200  # of a client's first message
-NOTHING = memoryview(b"")
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class Listener(socket.socket):
 
 
 class Connection:
-    """One client; ``unsent`` is what is left to send of a reply."""
+    """One client; ``unsent`` is what is left to send of a reply, if anything is."""
 
     __slots__ = ("active_at", "is_health_check", "number", "peer", "replies", "sock", "unsent")
 
@@ -50,7 +49,7 @@ class Connection:
         self.is_health_check = peer[0] == HEALTH_ADDRESS
         self.active_at = now
         self.replies = 0
-        self.unsent = NOTHING
+        self.unsent: memoryview | None = None
 
     def __str__(self) -> str:
         return f"{self.peer[0]}:{self.peer[1]}"
@@ -132,10 +131,11 @@ class Server:
         """Do what is reported within so many seconds; a negative number waits without end."""
         listener, wakened = self._listener.fileno(), self._wakened.fileno()
         clients_wait = False
+        connection_of = self._connections.get
         events = self._poller.poll(wait * self._second)
         self._now = time.monotonic()
         for number, _ in events:
-            if connection := self._connections.get(number):
+            if connection := connection_of(number):
                 self._answer(connection)
             elif number == listener:
                 clients_wait = True
@@ -210,6 +210,8 @@ class Server:
         Returns False if nothing has come, or the kernel takes nothing.
         """
         sock, pending = connection.sock, connection.unsent
+        unsent = pending or self._reply
+        size = 0
         try:
             if not pending:
                 size = sock.recv_into(self._buffer)
@@ -220,25 +222,24 @@ class Server:
                     return True
                 if not connection.replies:
                     self._log_message(connection, size)
-                connection.unsent = self._reply
-            sent = sock.send(connection.unsent)
+            sent = sock.send(unsent)
         except BlockingIOError:
-            if connection.unsent is pending:
+            if not size:
                 return False
             sent = 0
         except OSError:
             # A client that resets after a whole exchange has what it came for.
-            had_its_reply = connection.replies and not connection.unsent
-            self._close(connection, "reset" if had_its_reply else "failed")
+            is_whole = connection.replies and not (pending or size)
+            self._close(connection, "reset" if is_whole else "failed")
             return True
         connection.active_at = self._now
         self._connections.move_to_end(connection.number)
-        if sent == len(connection.unsent):
-            connection.unsent = NOTHING
+        if sent == len(unsent):
+            connection.unsent = None
             connection.replies += 1
         else:
-            connection.unsent = connection.unsent[sent:]
-        if bool(pending) != bool(connection.unsent):
+            connection.unsent = unsent[sent:]
+        if connection.unsent or pending:
             self._wait_for_next(connection)
         return True
 

@@ -30,6 +30,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.server import ACCEPT_BATCH
 from tests.peers import HEALTH_ADDRESS, MESSAGE, name, own_address, reset
 from tests.programs import Server
 from tests.support import PATIENCE, until
@@ -85,8 +86,11 @@ class Client:
             size -= len(data)
             self.how = "" if data else "end"
 
-    def say(self, messages: list[bytes], step: int, idle: float, *, frozen: bool) -> None:
-        """Send messages; what is sent apart may be read as one."""
+    def say(self, messages: list[bytes], step: int, idle: float, frozen: float) -> None:
+        """Send messages; what is sent apart may be read as one.
+
+        ``frozen`` is the time since when the server stands still, or 0.
+        """
         began, was_settled, was_sure = time.monotonic(), self.is_settled, self.is_sure
         # A server that runs has read the one before, if its reply is the only one left to send.
         alone = was_sure or self.received >= (self.most - 1) * len(self.reply)
@@ -96,7 +100,7 @@ class Client:
             with suppress(ConnectionError):  # it has just become idle
                 self.sock.sendall(message)
         # It may have become so before, but not while the server stands still.
-        self.late = not frozen and time.monotonic() >= self.active_at + idle
+        self.late = (frozen or time.monotonic()) >= self.active_at + idle
         self.least += is_another and not self.late
         if was_settled and not self.late:
             self.active_at = began
@@ -113,6 +117,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.closed: list[Client] = []
         self.accepted: set[str] = set()
         self.lines = self.step = self.frozen_at = 0  # frozen since this step, if it is not 0
+        self.frozen_since = 0.0
 
     @initialize(
         reply=st.sampled_from([SMALL, LARGE]),
@@ -127,7 +132,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.server.wait_for("listening")
 
     def say(self, client: Client, messages: list[bytes]) -> None:
-        client.say(messages, self.step, self.idle, frozen=self.frozen_at > 0)
+        client.say(messages, self.step, self.idle, self.frozen_since)
 
     def pick(self, which: int, *, writes: bool = False, settled: bool = False) -> Client:
         """Return one of the clients that are there, a new one if there is none.
@@ -219,14 +224,13 @@ class AnyOrder(RuleBasedStateMachine):
     def freeze_or_thaw(self) -> None:
         if not self.frozen_at:
             self.server.freeze()
-            self.frozen_at = self.step
-            self.look()  # who has become idle by now
+            self.frozen_at, self.frozen_since = self.step, time.monotonic()
             return
         self.server.thaw()
         for client in self.open.values():
             if client.last >= self.frozen_at:
                 client.last = self.step  # what has come meanwhile is read now
-        self.frozen_at = 0
+        self.frozen_at, self.frozen_since = 0, 0.0
 
     @precondition(lambda self: self.idle < math.inf)
     @rule(which=CLIENTS, stands_still=st.booleans())
@@ -316,12 +320,15 @@ class AnyOrder(RuleBasedStateMachine):
         """Stop in whatever state that is: everybody reads what is left, or there is no time."""
         if self.stands_still and not self.frozen_at:
             self.freeze_or_thaw()
-            for _ in range(ROOM + 1):  # a turn accepts as many as there is room for, or one
+            for _ in range(ACCEPT_BATCH + 1):
                 self.say(self.new_client(), [MESSAGE])
             # Of the silent, the one to evict, unless what has come is read before it is chosen.
             self.say(self.pick(0, writes=True, settled=True), [MESSAGE])
         elif not self.frozen_at:
             self.send(0, [MESSAGE] * 8, apart=True, reads=False)
+        for client in self.open.values():
+            if not client.is_sure:  # what waits behind a pending reply is not answered any more
+                client.least = min(client.least, client.received // len(self.reply) + 1)
         for number in (signal.SIGTERM, signal.SIGINT)[: 1 + self.at_once]:
             self.server.signal(number)
         if was_frozen := self.frozen_at > 0:
