@@ -57,7 +57,7 @@ def test_a_service_that_comes_later(
     logged(waiting, "waiting for")
     container = serve(pair, start, services_image, service)
     if not_yet := SERVICES[service].not_yet:
-        logged(waiting, f"Wrong reply: {not_yet}")
+        logged(waiting, f"unexpected reply: {not_yet}")
         container.exec_run(SERVICES[service].go)
 
     assert exit_code(waiting) == 0
