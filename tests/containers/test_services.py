@@ -5,26 +5,31 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
+from docker import DockerClient
 from docker.models.containers import Container
 
 from tests.containers.conftest import Start
 from tests.containers.services import SERVICES
 from tests.containers.support import NewPair, Pair, exit_code, logged, result
-from tests.support import ROOT
+from tests.support import ROOT, until
 
 # None of this changes what is waited for, only how long that takes.
 QUICK = {"RETRY_DELAY": "0.2", "CONNECT_TIMEOUT": "0.5", "DEADLINE": "30", "OUTPUT": "json"}
 
 
-def documented() -> dict[str, dict[str, str]]:
-    """Return what the README tells a user to set, by the name of the service."""
+def lines() -> dict[str, str]:
+    """Return the commands that the README gives, by the name of the service."""
     section = (ROOT / "README.md").read_text().split("\n## Wait for any service\n")[1]
     (block,) = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[:1]
-    found = {}
-    for line in block.splitlines():
-        assignments, _, name = line.partition("  # ")
-        found[name] = dict(word.split("=", 1) for word in shlex.split(assignments))
-    return found
+    return dict(re.findall(r"# (.+)\n(.+)\n", block))
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """Return the variables that those commands set."""
+    return {
+        name: dict(word.split("=", 1) for word in shlex.split(line) if "=" in word)
+        for name, line in lines().items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,37 @@ def test_a_service_that_comes_later(
     found = result(waiting)
     assert found["peer"].endswith(f":{env['SERVER_PORT']}")
     assert found["attempts"] > 1
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_line_as_it_stands(
+    docker_client: DockerClient, run_name: str, services_image: str, service: str
+) -> None:
+    """A line of the README ends with 69 without its service, with 0 once that can be used."""
+    container = docker_client.containers.run(
+        services_image,
+        ["sleep", "infinity"],
+        name=f"{run_name}-line",
+        init=True,
+        detach=True,
+        network="none",
+        volumes={str(ROOT): {"bind": "/tcp-pair", "mode": "ro"}},
+    )
+
+    def run(env: dict[str, str]) -> int:
+        command = ["sh", "-c", lines()[service]]
+        return int(container.exec_run(command, workdir="/tcp-pair", environment=env).exit_code)
+
+    try:
+        assert run({"DEADLINE": "0.1"}) == 69
+        script, user, not_yet, go = SERVICES[service]
+        container.exec_run(["sh", "-ec", script], user=user, detach=True)
+        if not_yet:
+            until(lambda: run({"DEADLINE": "0.5"}), is_right=(76).__eq__, awaited="starting")
+            container.exec_run(go)
+        assert run({}) == 0
+    finally:
+        container.remove(force=True)
 
 
 def test_a_service_that_wants_a_password(pair: Pair, start: Start, services_image: str) -> None:
