@@ -14,9 +14,9 @@ import yaml
 from dotenv import dotenv_values
 
 from bench.waiters import CASES, COLUMNS, WAITERS
-from tests.documents.documents import DOCUMENTS, ROOT, Document, Table
-from tests.peers import refused
-from tests.programs import Program, Server, run_client
+from tests.lib.documents import DOCUMENTS, ROOT, Document, Table
+from tests.lib.peers import refused
+from tests.lib.programs import Program, Server, run_client
 
 # The contract: scripts of others rely on each of these.
 CLIENT_CODES = {
