@@ -28,22 +28,27 @@ privileged=(
 )
 
 debian() {
-    mmdebstrap --quiet --variant=apt "$@" ${MIRROR:+"$MIRROR"}
+    mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' "$@" \
+        ${MIRROR:+"$MIRROR"}
 }
 
 # With the certificates of this machine: a proxy may be in between.
 make_image() {
     docker image inspect "tcp-pair-docker:$1" &>/dev/null && return
     debian --include="$packages" --skip=cleanup/apt/lists \
-        --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' "$1" - |
-        docker import - "tcp-pair-docker:$1" >/dev/null
+        --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' \
+        "$1" ".venv-compose/$1.tar" &&
+        docker import ".venv-compose/$1.tar" "tcp-pair-docker:$1" >/dev/null &&
+        rm ".venv-compose/$1.tar"
 }
 
 # shellcheck disable=SC2016  # for the shell that mmdebstrap starts
 make_look_alike() {
-    [ -e "$1" ] || debian --include=python3,ca-certificates \
-        --customize-hook='find "$1" -name "*.pyc" -delete' \
-        --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python3"' trixie "$1"
+    [ ! -e "$1" ] || return 0
+    debian --include=python3,ca-certificates \
+        --customize-hook='find "$1/usr" -name "*.pyc" -delete' \
+        --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python3"' trixie "$1.new.tar" &&
+        mv "$1.new.tar" "$1"
 }
 
 # shellcheck disable=SC2016  # for the shell in the container
@@ -78,15 +83,14 @@ in_container() {
     local name=$1 image=${1%-29} options=("${privileged[@]}") engine=()
     if [ "$name" = registry ]; then
         image=forky
-        make_look_alike "$PWD/.venv-compose/look-alike.tar"
+        make_look_alike "$PWD/.venv-compose/look-alike.tar" || return
         options+=(--volume="$PWD/.venv-compose/look-alike.tar:/look-alike.tar:ro")
     elif [ "$name" != "$image" ]; then
         engine=(--feature=containerd-snapshotter=true --default-ulimit=nofile=1024:524288)
         options+=(--env=DOCKER_MIN_API_VERSION=1.44)
         options+=(--volume="$compose_5:/root/.docker/cli-plugins/docker-compose:ro")
     fi
-    make_image "$image"
-    git bundle create --quiet - HEAD | docker run --rm --interactive --init "${options[@]}" \
+    make_image "$image" && git bundle create --quiet - HEAD | docker run --rm --interactive --init "${options[@]}" \
         --env=TEST "tcp-pair-docker:$image" bash -c "$inside" bash "${engine[@]}"
 }
 
