@@ -13,7 +13,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from bench.waiters import CASES, COLUMNS, WAITERS
+from docs.comparison import CASES, COLUMNS, WAITERS
 from tests.lib.documents import DOCUMENTS, ROOT, Document, Table
 from tests.lib.peers import refused
 from tests.lib.programs import Program, Server, run_client
@@ -271,7 +271,7 @@ def test_the_figures_are_those_of_the_benchmark() -> None:
 
 
 def test_the_comparison_is_of_what_is_played() -> None:
-    """Both tables have the waiters of bench.waiters; the first has a code for each of its cases."""
+    """Both tables have the waiters of comparison.py; the first has a code for each of its cases."""
     codes, features = DOCUMENTS["docs/comparison.md"].tables
     for table in (codes, features):
         assert [row[0] for row in table[1:]] == [waiter.name for waiter in WAITERS]

@@ -1,7 +1,7 @@
-"""Play a service that never becomes ready to each program that waits for one; note exit codes.
+"""Let each program that waits for a service wait for one that never becomes ready.
 
-``python3 -m bench.waiters`` runs what it finds on the PATH and writes those rows of the first
-table in docs/comparison.md anew; the other rows stay as they are.
+``python3 docs/comparison.py`` runs the waiters that it finds on the PATH, and writes their exit
+codes into the table of docs/comparison.md. Everything else on that page stays as it is.
 """
 
 import os
@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.processes import BARE_PYTHON, CLIENT, ENVIRONMENT, MESSAGE, REPLY, ROOT
-
-PAGE = ROOT / "docs" / "comparison.md"
+ROOT = Path(__file__).parents[1]
+PAGE = Path(__file__).with_suffix(".md")
 SECONDS = 5  # that each waiter is given
+MESSAGE, REPLY = "Testando conexão", "SERVER OK - STATUS 200"
 UNKNOWN_NAME = "no-such-host.invalid"
 Peer = Callable[[socket.socket], object]
 
@@ -34,9 +35,7 @@ class Waiter(NamedTuple):
     interpreter: bytes = b""
 
     def path(self) -> str | None:
-        """Find it on the PATH."""
-        if self is OURS:
-            return self.program
+        """Find the program on the PATH."""
         for folder in os.environ["PATH"].split(os.pathsep):
             found = shutil.which(self.program, path=folder)
             if found and self.interpreter in Path(found).read_bytes().split(b"\n")[0]:
@@ -45,14 +44,13 @@ class Waiter(NamedTuple):
 
 
 def repeated(condition: str) -> str:
-    """Return a command that tries once a second until a condition holds."""
+    """Return a command that tries once a second until a condition is true."""
     return f"timeout {SECONDS} sh -c 'until {condition}; do sleep 1; done'"
 
 
 ASKED_BY_NC = 'printf %s "$M" | $P -N -w 1 $H $N | grep -qx "$R"'
-OURS = Waiter("this client", BARE_PYTHON[0], f"exec $P {BARE_PYTHON[1]} -m {CLIENT}")
 WAITERS = (
-    OURS,
+    Waiter("this client", os.path.basename(sys.executable), "exec $P -m app.client"),
     Waiter("wait-for-it.sh", "wait-for-it", f"$P -q -t {SECONDS} $H:$N", interpreter=b"bash"),
     Waiter("wait-for-it (PyPI)", "wait-for-it", f"$P -q -t {SECONDS} -s $H:$N", "-v", b"python"),
     Waiter("wait4x tcp", "wait4x", f"$P tcp $H:$N -q -t {SECONDS}s", "version"),
@@ -65,7 +63,7 @@ WAITERS = (
 
 
 def answer(text: str) -> Peer:
-    """Return a peer that reads once, sends this, and closes."""
+    """Return a peer that reads once, sends this text, and closes."""
 
     def serve(sock: socket.socket) -> None:
         if sock.recv(1024):
@@ -74,7 +72,7 @@ def answer(text: str) -> Peer:
     return serve
 
 
-# What is played, in the order of the columns; None for what nobody serves.
+# The peers in the order of the columns; None: nothing listens.
 CASES: Mapping[str, Peer | None] = {
     "accepts, closes": lambda _: None,
     "accepts, is silent": lambda sock: sock.recv(1024) and sock.recv(1024),
@@ -113,7 +111,7 @@ def exit_code(waiter: Waiter, path: str, host: str, port: int) -> int:
     ours = {"SERVER_HOST": host, "SERVER_PORT": str(port), "DEADLINE": str(SECONDS)}
     ended = subprocess.run(
         ["sh", "-c", waiter.command],
-        env=ENVIRONMENT | target | ours,
+        env={"PATH": os.environ["PATH"]} | target | ours,
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -121,28 +119,47 @@ def exit_code(waiter: Waiter, path: str, host: str, port: int) -> int:
     return ended.returncode
 
 
-def row(waiter: Waiter, path: str) -> list[str]:
-    """Play every case to one waiter."""
+def measured(waiter: Waiter, path: str) -> list[str]:
+    """Return a waiter's row, with its exit code in every case."""
     with served(answer(REPLY)) as port:
-        assert exit_code(waiter, path, "127.0.0.1", port) == 0, "does not know the right reply"
-    cells = []
+        assert exit_code(waiter, path, "127.0.0.1", port) == 0, "does not know the expected reply"
+    codes = []
     for case, serve in CASES.items():
         with served(serve) as port:
             host = UNKNOWN_NAME if case == "unknown name" else "127.0.0.1"
-            cells.append(str(exit_code(waiter, path, host, port) or "**0**"))
+            codes.append(str(exit_code(waiter, path, host, port) or "**0**"))
     asked = subprocess.run([path, waiter.version], capture_output=True, text=True, check=False)
     found = re.search(r"(Python )?\d+\.\d[\w.]*", asked.stdout + asked.stderr)
-    return [waiter.name, *cells, found[0] if found else "", time.strftime("%Y-%m-%d")]
+    return [waiter.name, *codes, found[0] if found else "", time.strftime("%Y-%m-%d")]
+
+
+def cells(line: str) -> tuple[str, ...]:
+    """Return the cells of a row of a Markdown table."""
+    return tuple(cell.strip() for cell in line.strip("|").split("|"))
+
+
+def replaced(page: str, rows: Mapping[str, list[str]]) -> str:
+    """Return the page with these rows, by waiter, in the table that has our columns."""
+    lines = page.splitlines()
+    heads = [number for number, line in enumerate(lines) if cells(line) == COLUMNS]
+    if len(heads) != 1:
+        raise SystemExit(f"{PAGE}: has {len(heads)} tables with the columns {', '.join(COLUMNS)}")
+    first = end = heads[0] + 2
+    while end < len(lines) and lines[end].startswith("|"):
+        end += 1
+    there = {cells(line)[0]: line for line in lines[first:end]}
+    there |= {name: f"| {' | '.join(row)} |" for name, row in rows.items()}
+    lines[first:end] = there.values()
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+    rows = {}
     for waiter in WAITERS:
         if path := waiter.path():
-            line = f"| {' | '.join(row(waiter, path))} |"
-            print(line)
-            text = re.sub(rf"(?m)^\| {re.escape(waiter.name)} \|.*", line, text, count=1)
-    PAGE.write_text(text, encoding="utf-8")
+            rows[waiter.name] = measured(waiter, path)
+            print(*rows[waiter.name], sep="  ")
+    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
