@@ -34,7 +34,7 @@ class Results:
     quick: bool
     namespace: bool
     seconds: float = 0.0
-    others: float = 0.0  # cores that were used by anything else
+    others: float = 0.0  # cores that other processes used
     # By server, mode and number of connections, in µs of CPU for one exchange.
     costs: dict[tuple[str, str, int], list[float]] = field(
         default_factory=lambda: defaultdict(list)
@@ -56,7 +56,7 @@ class Median(NamedTuple):
     high: float
 
     def text(self, form: str = ".2f") -> str:
-        """Write it down."""
+        """Return the median and its interval as text."""
         return f"{self.middle:{form}} ({self.low:{form}} to {self.high:{form}})"
 
     def verdict(self, limit: float) -> str:

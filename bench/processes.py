@@ -153,8 +153,8 @@ def cpu_per_exchange(
         cpu, count = server.cpu(), exchanges()
         while len(costs) < SLICES:
             time.sleep(seconds / SLICES)
-            # Together, and once for the end of a slice and the beginning of the next: time that
-            # is in the one and not in the other makes an exchange look dear.
+            # Both are read together, and once for the end of a slice and the start of the next:
+            # time that only one of them counts makes an exchange look expensive.
             cpu_now, count_now = server.cpu(), exchanges()
             if count_now - count >= enough:
                 costs.append((cpu_now - cpu) / (count_now - count) * 1e6)
@@ -163,7 +163,7 @@ def cpu_per_exchange(
 
 
 def cpu_of_others() -> float:
-    """Return the CPU seconds of all but the benchmark, with those that the host took from us."""
+    """Return the CPU seconds of all other processes, and those that the host stole."""
     user, nice, system, _, _, _, _, steal, *_ = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     )

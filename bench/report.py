@@ -72,7 +72,7 @@ def targets(results: Results) -> list[tuple[str, str, str, str]]:
 
 
 def capacity(results: Results) -> list[tuple[str, str]]:
-    """Return what one core could carry, worked out from the costs: nobody has tried."""
+    """Return what one core could carry, worked out from the costs, not measured."""
     check = median(results.costs["ours, logging", "new", CONNECTIONS]).middle
     exchange = median(results.costs["ours", "kept", CONNECTIONS]).middle
     connection = median(results.idle_kib["ours"]).middle + median(results.kernel_kib).middle
@@ -89,13 +89,13 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def markdown(results: Results, plot: str) -> str:
-    """Write everything down."""
+    """Return the report as Markdown."""
     costs = []
     for server, name in SERVERS.items():
         line = [name]
         for mode in MODES:
-            ours, floor = (results.costs[one, mode, CONNECTIONS] for one in (server, "floor"))
-            line += [median(ours).text(".1f"), median(ratios(ours, floor)).text()]
+            own, floor = (results.costs[one, mode, CONNECTIONS] for one in (server, "floor"))
+            line += [median(own).text(".1f"), median(ratios(own, floor)).text()]
         kib = results.idle_kib.get(server)
         costs.append([*line, median(kib).text() if kib else ""])
     growth = [
@@ -152,11 +152,11 @@ def first_line(*command: str) -> str:
 
 
 def machine(results: Results) -> str:
-    """Return what was measured, on what, and with."""
+    """Describe the machine, the commit and the tools."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = cpuinfo.partition("model name")[2].partition("\n")[0].lstrip("\t: ") or "unknown CPU"
     docker = "Docker CLI {{.Client.Version}}, Engine {{.Server.Version}}"
-    kernel = re.match(r"[\d.]+", platform.release())  # without what a build adds to its numbers
+    kernel = re.match(r"[\d.]+", platform.release())  # without a build's name
     tools = [
         f"Commit {first_line('git', 'describe', '--always', '--dirty') or 'unknown'}",
         f"Linux {kernel[0] if kernel else 'unknown'}",

@@ -143,7 +143,7 @@ def replaced(page: str, rows: Mapping[str, list[str]]) -> str:
     lines = page.splitlines()
     heads = [number for number, line in enumerate(lines) if cells(line) == COLUMNS]
     if len(heads) != 1:
-        raise SystemExit(f"{PAGE}: has {len(heads)} tables with the columns {', '.join(COLUMNS)}")
+        raise SystemExit(f"{PAGE}: {len(heads)} tables have the columns {' | '.join(COLUMNS)}")
     first = end = heads[0] + 2
     while end < len(lines) and lines[end].startswith("|"):
         end += 1
