@@ -18,8 +18,8 @@ QUICK = ["tests/docker", "tests/make", "tests/loopback", "tests/unit", "tests/do
 QUICK.append("tests/packets")
 # The slowest first, so that no worker ends with them alone.
 LONG = ["tests/all/swarm", "tests/all/load", "tests/all"]
-# Half of a test's time is waiting. A group, such as all tests of Swarm, stays on one worker.
-PARALLEL = (f"-n{2 * (os.cpu_count() or 1)}", "--dist=loadgroup", "--no-loadscope-reorder")
+# A group, such as all tests of Swarm, stays on one worker.
+PARALLEL = ("-nauto", "--dist=loadgroup", "--no-loadscope-reorder")
 # What lists the things of a run by name, and what removes them. Images by name: they share IDs.
 KINDS = (
     ("ps --all --format={{.Names}} --filter=name=^/?%s", "rm --force --volumes"),
@@ -66,6 +66,8 @@ def main() -> int:
         if os.environ.get("REQUIRE_DOCKER") == "1":
             raise
         skipped.append(f"Left out: tests that need what cannot be had here: {problem}")
+    # Half of a test's time is waiting.
+    os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(2 * (os.cpu_count() or 1)))
     command = [sys.executable, "-m", "pytest", *PARALLEL, *chosen]
     with subprocess.Popen(command, process_group=0) as process:
 

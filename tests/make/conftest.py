@@ -88,6 +88,7 @@ class Project:
             "HOME": str(self.home),
             "TMPDIR": str(folder / "scratch"),
             "PYTHON": sys.executable,
+            "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
         }
         self.answer("docker", HEALTHY)
         self.answer("apt-get", APT)
