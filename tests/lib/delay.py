@@ -1,4 +1,4 @@
-"""Carry frames between two interfaces, each after a delay: ``delay.py SECONDS INTERFACE INTERFACE``.
+"""Carry frames between two interfaces, with a delay: ``delay.py SECONDS INTERFACE INTERFACE``.
 
 It stands in for netem, which not every kernel has.
 """
