@@ -54,7 +54,7 @@ test-cluster: venv ## run the tests of Docker Swarm, which need root
 soak: venv ## keep the server under everything at once for ten minutes, then as long in any order
 	@SOAK_SECONDS=600 .venv/bin/python -m pytest tests/all/load/test_soak.py tests/all/load/test_any_order.py
 
-faults: venv ## let every system call fail once, and write docs/faults.md
+faults: venv ## let every system call fail once, and write tests/all/faults/table.txt
 	@FAULTS=all .venv/bin/python -m scripts.run_tests tests/all/faults
 
 bench: ## measure speed beside other servers, in five minutes; QUICK=1 in one

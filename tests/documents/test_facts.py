@@ -4,7 +4,10 @@ import errno
 import json
 import os
 import re
+import struct
+import sys
 import tomllib
+from textwrap import indent
 from typing import NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -14,6 +17,7 @@ import yaml
 from dotenv import dotenv_values
 
 from docs.comparison import CASES, COLUMNS, WAITERS
+from tests.lib.commands import commands_for
 from tests.lib.documents import DOCUMENTS, ROOT, Document, Table
 from tests.lib.peers import refused
 from tests.lib.programs import Program, Server, run_client
@@ -33,6 +37,9 @@ QUOTED = [
     ("CPU per exchange, 64 kept connections, nothing logged", "times the C floor"),
 ]
 SPREAD = r"([\d.]+)(?: times)? \(([\d.]+) to ([\d.]+)\)"
+
+# Of code in a file, which a document shows without its indentation.
+DEPTHS = [" " * 4 * depth for depth in range(5)]
 
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+:\d+")
 _CAUSE = re.compile("|".join(re.escape(os.strerror(number)) for number in errno.errorcode))
@@ -211,7 +218,9 @@ def check_log(lines: list[str], said: Said) -> int:
 def test_every_output_is_one_of_the_programs(document: Document, said: Said) -> None:
     """Each line of a log has words that the programs write, and each JSON result their keys."""
     keys = list(json.loads(said.results[0]))
-    lines = [line for _, text in document.blocks for line in text.splitlines()]
+    run = {command.shown for command in commands_for("loopback")}  # held against what it prints
+    shown = [text for _, text in document.blocks if text not in run]
+    lines = [line for text in shown for line in text.splitlines()]
     check_log(lines, said)
     for line in lines:
         if '{"status"' in line:
@@ -246,12 +255,49 @@ def test_the_words_for_a_picture_are_in_it(document: Document) -> None:
 
 @every_document
 def test_the_code_that_is_shown_is_the_code(document: Document) -> None:
-    """Each line of Python in a document is one of the file that it is said to be of."""
+    """Python in a document is valid, and is so many lines of the file that it names, in a row."""
     for kind, block in document.blocks:
         if kind == "python":
-            path, *lines = block.splitlines()
-            code = (ROOT / path.removeprefix("# ")).read_text().splitlines()
-            assert {line.strip() for line in lines} <= {line.strip() for line in code}
+            path, code = block.removeprefix("# ").split("\n", 1)
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert any(f"\n{indent(code, depth)}" in source for depth in DEPTHS)
+            compile(f"def f():\n while 1:\n{indent(code, '  ')}", path, "exec")
+
+
+@every_document
+def test_every_default_in_a_sentence_is_the_default(document: Document) -> None:
+    """Seconds beside the name of a variable are its default."""
+    example = dotenv_values(ROOT / ".env.example")
+    named = [
+        *re.findall(r"`([A-Z_]+)`, (\d+) s", document.text),
+        *((n, s) for s, n in re.findall(r"(\d+) \w+\s\(`([A-Z_]+)`\)", document.text)),
+    ]
+    assert [(name, seconds) for name, seconds in named if example[name] != seconds] == []
+
+
+@pytest.mark.parametrize("name", ["docs/how-it-works.md", "docs/como-funciona.md"])
+def test_the_numbers_are_those_of_the_capture(name: str) -> None:
+    """The table of a connection has each TCP packet of docs/packets.pcap, counted from the SYNs."""
+    expected: list[list[str]] = []
+    start: dict[bytes, int] = {}
+    with (ROOT / "docs" / "packets.pcap").open("rb") as capture:
+        capture.seek(24)
+        while header := capture.read(16):
+            packet = capture.read(int.from_bytes(header[8:12], sys.byteorder))
+            if packet[12:14] == b"\x08\x00":  # IPv4
+                ports, seq, ack, size, flags = struct.unpack("!4s2IBB", packet[34:48])
+                start.setdefault(ports, seq)
+                peer = start.get(ports[2:] + ports[:2], 0)
+                data = int.from_bytes(packet[16:18]) - 20 - size // 16 * 4
+                way = "server → client" if ports[:2] == b"\x22\xb8" else "client → server"
+                tags = [tag for bit, tag in ((2, "SYN"), (1, "FIN")) if flags & bit]
+                tags += ["ACK"] if flags & 16 and flags & 3 != 1 else []
+                what = f"{data} bytes" if data else " ".join(tags)
+                counted = seq - start[ports], ack - peer if flags & 16 else ""
+                expected.append([f"{way}, {what}", *map(str, counted)])
+    (shown,) = (table for table in DOCUMENTS[name].tables if table[0][1:3] == ["seq", "ack"])
+
+    assert [row[:3] for row in shown[1:]] == expected
 
 
 def test_the_figures_are_those_of_the_benchmark() -> None:
@@ -271,11 +317,10 @@ def test_the_figures_are_those_of_the_benchmark() -> None:
 
 
 def test_the_comparison_is_of_what_is_played() -> None:
-    """Both tables have the waiters of comparison.py; the first has a code for each of its cases."""
-    codes, features = DOCUMENTS["docs/comparison.md"].tables
-    for table in (codes, features):
-        assert [row[0] for row in table[1:]] == [waiter.name for waiter in WAITERS]
-    assert tuple(codes[0]) == COLUMNS
-    for _, *cells in codes[1:]:
-        for cell in cells[: len(CASES)]:
-            assert re.fullmatch(r"\*\*0\*\*|[1-9]\d*", cell)
+    """The table has the waiters of comparison.py, with a code for each of its cases."""
+    (titles, *rows), *_ = DOCUMENTS["docs/comparison.md"].tables
+
+    assert tuple(titles) == COLUMNS
+    assert [row[0] for row in rows] == [waiter.name for waiter in WAITERS]
+    for _, *cells in rows:
+        assert all(re.fullmatch(r"\*\*0\*\*|[1-9]\d*", cell) for cell in cells[: len(CASES)])

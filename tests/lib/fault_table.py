@@ -1,4 +1,4 @@
-"""What was seen when each call failed, as tests/faults/table.txt."""
+"""What was seen when each call failed, as tests/all/faults/table.txt."""
 
 import platform
 
@@ -34,4 +34,4 @@ def write_table(seen: Seen) -> None:
         by_signal = [seen[key] for key in seen if key[::2] == (scenario, SIGNAL)]
         happened = " or ".join(sorted(set().union(*by_signal), key=len))
         lines += [f"| any of these | no error: `{SIGNAL}` comes | {happened} |", ""]
-    (ROOT / "tests/faults/table.txt").write_text("\n".join(lines).rstrip() + "\n")
+    (ROOT / "tests/all/faults/table.txt").write_text("\n".join(lines).rstrip() + "\n")

@@ -271,6 +271,6 @@ def test_what_the_documents_show(tmp_path: Path, document: str, language: str) -
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     shown = "".join(re.findall(r"^```packets\n(.*?)^```$", text, re.M | re.S)).splitlines()
 
-    assert len(shown) > 20
+    assert shown
     for line in shown:
         assert line in said, line
