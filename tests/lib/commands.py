@@ -75,6 +75,6 @@ def commands_for(place: str) -> list[Command]:
 
 
 def shape(output: str) -> str:
-    """Return an output without what differs from run to run: times and addresses of the log."""
-    output = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", output)
+    """Return an output without what differs from run to run: times and addresses."""
+    output = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d+\.\d+ m?s\b", "TIME", output)
     return re.sub(r"\d+\.\d+\.\d+\.\d+(?::\d+)?", "ADDRESS", output)
