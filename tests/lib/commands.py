@@ -24,7 +24,7 @@ class Command(NamedTuple):
 EXCEPTIONS = {
     r"git clone|OWNER": "nobody knows whose repository a reader clones",
     r"docker swarm|docker save": "needs a Swarm: the hosts of the Swarm tests begin so",
-    r"docker network create|deploy/overlay\.yml": "needs a Swarm: its tests run it",
+    r"docker network create|deploy/overlay\.yml|fleet-check": "needs a Swarm: its tests run it",
     r"docs/comparison\.py": "takes minutes and writes the document",
     r"# Redis|SERVER_PROTOCOL=": "needs a service: the tests of services run it",
     r"\bwsl\b|explorer\.exe|apt(?:-get)? install": "needs Windows, or changes the host",
