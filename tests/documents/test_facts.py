@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import struct
-import sys
 import tomllib
 from textwrap import indent
 from typing import NamedTuple
@@ -275,7 +274,7 @@ def test_the_numbers_are_those_of_the_capture(name: str) -> None:
     with (ROOT / "docs" / "packets.pcap").open("rb") as capture:
         capture.seek(24)
         while header := capture.read(16):
-            packet = capture.read(int.from_bytes(header[8:12], sys.byteorder))
+            packet = capture.read(int.from_bytes(header[8:12], "little"))
             if packet[12:14] == b"\x08\x00":  # IPv4
                 ports, seq, ack, size, flags = struct.unpack("!4s2IBB", packet[34:48])
                 start.setdefault(ports, seq)
@@ -290,6 +289,7 @@ def test_the_numbers_are_those_of_the_capture(name: str) -> None:
     (shown,) = (table for table in DOCUMENTS[name].tables if table[0][1:3] == ["seq", "ack"])
 
     assert [row[:3] for row in shown[1:]] == expected
+    assert f"192.168.15.20:{int.from_bytes(max(start)[:2])}" in DOCUMENTS[name].text
 
 
 def test_the_figures_are_those_of_the_benchmark() -> None:
