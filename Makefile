@@ -15,12 +15,14 @@ packets: python ## run it with every packet explained; LANGUAGE=pt in Portuguese
 record: python ## draw docs/run.svg from what make run shows
 	@$(PYTHON) -m scripts.record
 
-picture: python ## draw docs/packets.png from docs/packets.pcap, by Chromium
-	@LANGUAGE=en $(PYTHON) -m packets.run docs/packets.pcap
-	@grep -v "<time>00:46:0\|<time>00:46:10" docs/packets.html >docs/packets-part.html
-	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1240,1130 \
-		--screenshot=docs/packets.png docs/packets-part.html
-	@rm docs/packets-part.html
+picture: python ## draw docs/packets*.png from docs/packets.pcap, by Chromium
+	@for language in en pt-BR; do \
+		LANGUAGE=$$language $(PYTHON) -m packets.run docs/packets.pcap >/dev/null && \
+		sed '/^<div class="row note/,/SYN-SENT/{/SYN-SENT/!d;}; /<b>ARP/d; /<b>17 bytes/s/class="packet"/& open/' \
+			docs/packets.html >docs/part.html && \
+		chromium --headless --no-sandbox --hide-scrollbars --window-size=1240,1600 \
+			--screenshot=docs/packets.$$language.png docs/part.html; \
+	done; rm docs/part.html
 
 up: python ## start the pair in the background
 	@$(PYTHON) -m scripts.ready

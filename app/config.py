@@ -97,15 +97,7 @@ class Environment:
 
 
 # Not dataclasses: to import that module takes as long as to import socket.
-class Config:
-    """What both programs read. Raises ConfigError."""
-
-    def __init__(self, env: Environment) -> None:
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, 65536, "the server's reply")
-        self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
-
-
-class ServerConfig(Config):
+class ServerConfig:
     """What the server reads; durations in seconds. Raises ConfigError."""
 
     def __init__(self, env: Environment) -> None:
@@ -117,10 +109,11 @@ class ServerConfig(Config):
         self.max_connections = env.whole("MAX_CONNECTIONS", "1000", 1, 1_000_000, meaning)
         meaning = "on shutdown, wait this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
-        super().__init__(env)
+        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, 65536, "the server's reply")
+        self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 
-class ClientConfig(Config):
+class ClientConfig:
     """What the client reads; durations in seconds. Raises ConfigError."""
 
     def __init__(self, env: Environment) -> None:
@@ -137,7 +130,8 @@ class ClientConfig(Config):
         meaning = "give up after this many seconds; 0: never"
         self.deadline = env.seconds("DEADLINE", "60", meaning, zero=True)
         self.output = env.word("OUTPUT", ("text", "json"), "result on stdout")
-        super().__init__(env)
+        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, 65536, "the server's reply")
+        self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 
 def is_address(text: str) -> bool:
