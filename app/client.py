@@ -12,11 +12,10 @@ from contextlib import suppress
 from signal import Signals
 
 from .config import EXIT_CONFIG, ClientConfig, ConfigError, Environment
-from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange
+from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange, tcp_info
 from .log import STDOUT, log, set_up_logging, takes, write
 from .process import block_ending_signals, handle_ending_signals
 from .result import Attempt, as_json, as_text
-from .tcp_info import tcp_info
 from .usage import usage
 
 REPORT_INTERVAL = 10.0  # seconds after which a line says again that the client waits
@@ -96,8 +95,7 @@ class Verdict:
 
     def give(self, attempt: Attempt) -> int:
         """End with this attempt: write the result on stdout; return the exit code."""
-        # A signal that comes before this has decided does not return here.
-        exit_code = self._decide(attempt)
+        exit_code = self._decide(attempt)  # a signal that comes before does not return here
         self._write()
         return exit_code
 

@@ -3,15 +3,13 @@
 from .exchange import Failed
 from .protocol import printable
 
-# In the order of the JSON.
-MEASURED = ("connect_ms", "reply_ms", "rtt_ms", "mss", "resent", "local", "peer")
+MEASURED = ("connect_ms", "reply_ms", "rtt_ms", "mss", "resent", "local", "peer")  # as in JSON
 
 
 class Attempt:
     """What one attempt came to: the reply, or why it failed; and what it measured.
 
-    Measured are ``connect_ms``, ``reply_ms``, ``local`` and ``peer`` (``ip:port``), and what
-    tcp_info has; None is not known.
+    ``local`` and ``peer`` are ``ip:port``, ``rtt_ms`` and so on are of tcp_info; None: not known.
     """
 
     def __init__(self, failure: Failed | None = None) -> None:

@@ -56,9 +56,9 @@ class Connection:
 class Server:
     """Answers every chunk that a client sends with the configured reply.
 
-    Its life is four verbs: bind, serve_forever, shutdown, close. ``address`` is known from bind
-    on. ``stops`` holds one item for each request to stop; who adds one from a signal handler has
-    ``waker`` woken, signal.set_wakeup_fd(). Raises OSError if the system denies a socket.
+    Its life is four verbs: bind, serve_forever, shutdown, close. bind sets ``address``. A signal
+    handler asks for a stop by an item in ``stops``, and wakes ``waker``: signal.set_wakeup_fd().
+    Raises OSError if the system denies a socket.
     """
 
     def __init__(self, config: ServerConfig, stops: list[int] | None = None) -> None:
@@ -72,11 +72,9 @@ class Server:
         self._now = self._warn_at = time.monotonic()
         self._accept_at = math.inf  # while accepting is paused: when it goes on
         self._is_draining = False
-        self._poller: select.epoll | select.poll
-        if hasattr(select, "epoll"):
-            self._poller, self._second = select.epoll(), 1
-        else:  # macOS
-            self._poller, self._second = select.poll(), 1000
+        has_epoll = hasattr(select, "epoll")  # macOS has not
+        self._poller = select.epoll() if has_epoll else select.poll()
+        self._second = 1 if has_epoll else 1000
         self._listener = Listener()
         # epoll_wait(2) sees no flag that a signal handler sets, but it sees a byte.
         self._wakened, self.waker = socket.socketpair()
@@ -241,15 +239,18 @@ class Server:
         return True
 
     def _wait_for_next(self, connection: Connection) -> None:
-        """Wait for room for the rest of a reply, or for the next chunk; in a stop for the end."""
+        """Wait for room for the rest of a reply, or for the next chunk; in a stop for the end.
+
+        A socket closed with unread input resets the connection, and a reply on its way is lost,
+        RFC 2525 section 2.17: so send no more, and discard what comes until the peer ends too.
+        """
         try:
             event = select.POLLOUT if connection.unsent else select.POLLIN
             self._poller.modify(connection.sock, event)
+            if self._is_draining and not connection.unsent:
+                connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            self._close(connection, "failed")
-            return
-        if self._is_draining and not connection.unsent:
-            self._half_close(connection)
+            self._close(connection, "failed" if connection.unsent else "reset")
 
     def _drain(self) -> None:
         """Close the listener, answer one chunk of each client, and send what is pending."""
@@ -265,7 +266,7 @@ class Server:
             # Sent longer ago than DRAIN_TIMEOUT, the last reply has had its time.
             is_recent = connection.active_at >= self._now - self._config.drain_timeout
             if connection.replies and is_recent:
-                self._half_close(connection)
+                self._wait_for_next(connection)
             else:
                 self._close(connection, "stopped")
         deadline = self._now + self._config.drain_timeout
@@ -273,15 +274,6 @@ class Server:
             self._run_once(deadline - self._now)
         for connection in [*self._connections.values()]:
             self._close(connection, "failed" if connection.unsent else "stopped")
-
-    def _half_close(self, connection: Connection) -> None:
-        """Send no more, and discard what comes until the peer ends too.
-
-        A socket closed with unread input resets the connection, and a reply on its way is lost:
-        RFC 2525, section 2.17.
-        """
-        with suppress(OSError):  # reset already, which is reported next
-            connection.sock.shutdown(socket.SHUT_WR)
 
     def _close(self, connection: Connection, why: str) -> None:
         del self._connections[connection.number]

@@ -14,9 +14,8 @@ def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
     """Answer the arguments of a program that reads this configuration; return its exit code."""
     env = Environment({})
     config(env)
-    command = sys.argv[0]
-    if command.endswith(".py"):
-        command = f"python3 -m {__package__}.{program}"
+    is_module = sys.argv[0].endswith(".py")
+    command = f"python3 -m {__package__}.{program}" if is_module else sys.argv[0]
     text = f"{command} [--help | --version]\n\nEnvironment variables:\n"
     for name, (default, meaning) in env.asked.items():
         text += f"  {f'{name}={default}':<28}  {meaning}\n"
