@@ -6,6 +6,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -100,4 +101,6 @@ def test_the_same_sources_make_the_same_file(
         sums.add(capsys.readouterr().out.split()[0])
 
     assert len(sums) == 1
+    names = ZipFile(tmp_path / "dist/tcp-pair.pyz").namelist()
+    assert names == sorted(names)
     assert (tmp_path / "dist/tcp-pair.pyz").stat().st_mode & 0o777 == 0o755

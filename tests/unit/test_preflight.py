@@ -21,6 +21,13 @@ NETWORKS: list[dict[str, Any]] = [
     {"Name": "six", "IPAM": {"Config": [{"Subnet": "fd00::/64"}]}},
 ]
 
+NARROW = {
+    "SUBNET": "198.18.0.0/29",
+    "IP_RANGE": "198.18.0.4/30",
+    "SERVER_HOST": "198.18.0.2",
+    "CLIENT_HOST": "198.18.0.3",
+}
+
 
 def config(**env: str) -> dict[str, Any]:
     """Return what Compose makes of these lines of .env."""
@@ -55,7 +62,7 @@ def given(text: str) -> dict[str, str]:
     [
         {},
         {"CLIENT_HOST": "192.168.15.1"},
-        {"SUBNET": "10.1.0.0/29", "IP_RANGE": "10.1.0.4/30"},
+        NARROW,
         *({"SUBNET": "x"}, {"SUBNET": "fd00::/64"}, {"IP_RANGE": ""}, {"SERVER_HOST": "server"}),
     ],
     ids=str,
@@ -94,13 +101,16 @@ def test_a_network_in_the_way() -> None:
 
 
 @pytest.mark.parametrize("name", ["SERVER_HOST", "CLIENT_HOST"])
-def test_an_address_of_this_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lines", [EXAMPLE, NARROW], ids=["usual", "too narrow for ours"])
+def test_an_address_of_this_host(
+    name: str, lines: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is refused, lines that fit are given, and the shell's variables that hide them named."""
     monkeypatch.setenv("SUBNET", "")
     with pytest.raises(Problem) as caught:
-        judge(local=EXAMPLE[name])
+        judge(local=lines[name], **lines)
 
-    assert str(caught.value).startswith(f"{name}={EXAMPLE[name]} is this computer's own")
+    assert str(caught.value).startswith(f"{name}={lines[name]} is this computer's own")
     assert given(str(caught.value))["SUBNET"] == "192.168.16.0/24"
     assert str(caught.value).endswith("come before .env: unset SUBNET")
 
