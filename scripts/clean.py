@@ -35,7 +35,7 @@ def remove_images() -> str:
     docker.output("compose", "down", "--remove-orphans")
     for filters in IMAGES:
         chosen = [f"--filter={text.format(project=project)}" for text in filters]
-        images = set(docker.output("image", "ls", "--quiet", *chosen).split())
+        images = set(docker.output("image", "ls", "--all", "--quiet", *chosen).split())
         if images and (answer := docker.run("rmi", *images)).returncode:
             why = f"Some images stay: {docker.reason(answer.stderr)}"
     return why

@@ -213,9 +213,9 @@ def test_clean(project: Project, changed: bool) -> None:
         (project.folder / name).mkdir(parents=True)
     for name in ("packets.pcap", "packets.log", "packets.html", ".env", ".env.mine"):
         (project.folder / name).touch()
-    of_this_folder = "image ls --quiet --filter=label=tcp-pair --filter=reference=x-server *"
-    of_debian = "image ls --quiet --filter=label=made-of --filter=reference=*"
-    nameless = "image ls --quiet --filter=label=tcp-pair --filter=dangling=true"
+    of_this_folder = "image ls --all --quiet --filter=label=tcp-pair --filter=reference=x-server *"
+    of_debian = "image ls --all --quiet --filter=label=made-of --filter=reference=*"
+    nameless = "image ls --all --quiet --filter=label=tcp-pair --filter=dangling=true"
     project.answer("docker", {of_this_folder: "echo one two one", of_debian: "echo three"})
     project.answer("docker", {nameless: "echo four"})
 
