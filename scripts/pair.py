@@ -16,8 +16,6 @@ WAITS = " INFO waiting for "
 # Seconds of silence after which the server starts anyway: LOG_LEVEL may hide that the client waits.
 PATIENCE = 4.0
 
-MEANINGS = {0: "all went well", 137: "killed; out of memory?"}
-
 
 class Abandoned(BaseException):
     """A second signal: whoever sends one does not want to wait for an orderly end."""
@@ -69,17 +67,15 @@ class Pair:
                 raise
             say(f"interrupted; {self._left}")
             return 128 + self._signals[0]
-        assert code is not None
-        if who == "signal":
+        if code is None or who == "signal":
             say("interrupted; nothing is left running")
-            return 128 + code
-        meaning = MEANINGS.get(code, "see its log above")
-        if who == "client":
-            say(f"the client ended with exit code {code}: {meaning}")
-            return code
-        meaning = meaning if code else "something else has stopped it"
-        say(f"the server ended before the client with exit code {code}: {meaning}")
-        return code or 1
+            return 128 + self._signals[0]
+        if who == "server":
+            say(f"the server ended before the client with exit code {code}: see its log above")
+            return code or 1
+        meaning = "see its log above" if code else "all went well"
+        say(f"the client ended with exit code {code}: {meaning}")
+        return code
 
     def _start(self, name: str, command: list[str]) -> None:
         # Ctrl-C goes to this program alone, which stops the two in its own way.

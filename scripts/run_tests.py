@@ -63,7 +63,7 @@ def main() -> int:
     except Problem as problem:
         if os.environ.get("REQUIRE_DOCKER") == "1":
             raise
-        skipped.append(f"Left out: tests that need what cannot be had here: {problem}")
+        skipped.append(f"Left out: tests whose requirements are missing: {problem}")
     # Half of a test's time is waiting.
     os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(2 * (os.cpu_count() or 1)))
     command = [sys.executable, "-m", "pytest", *PARALLEL, *chosen]

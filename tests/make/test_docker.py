@@ -40,7 +40,7 @@ def test_no_daemon(project: Project, stderr: str, advice: str) -> None:
     ("name", "below"), [("HOME", ".docker/cli-plugins"), ("DOCKER_CONFIG", "cli-plugins")]
 )
 def test_compose_out_of_debian(project: Project, name: str, below: str) -> None:
-    """It goes where Docker looks, from the first source that is a mirror, and clean removes it."""
+    """Compose goes into Docker's own plugin folder, and make clean removes it."""
     project.answer("docker", NO_COMPOSE)
     folder = project.folder / "own" / below
     env = {name: str(project.folder / "own")}
@@ -67,7 +67,7 @@ def test_compose_out_of_debian(project: Project, name: str, below: str) -> None:
     ids=["no package", "does not run", "home read-only", "no home"],
 )
 def test_no_compose(project: Project, apt: dict[str, str], env: dict[str, str], said: str) -> None:
-    """The reason is reported, and nothing is left behind."""
+    """A failure is reported with its reason and leaves nothing behind."""
     project.answer("docker", NO_COMPOSE)
     project.answer("apt-get", apt)
 

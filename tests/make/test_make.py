@@ -42,7 +42,7 @@ def with_test(project: Project, body: str) -> None:
 
 
 def test_help_names_every_target(project: Project) -> None:
-    """Each target that is for users has its line, and what has no line is not for them."""
+    """Make help has a line for each target but those that others depend on."""
     code, lines = project.run("make")
     text = (ROOT / "Makefile").read_text()
     phony = text.partition(".PHONY:")[2].replace("\\", "").split()
@@ -81,7 +81,7 @@ def test_odd_surroundings(project: Project) -> None:
     ids=["missing", "old"],
 )
 def test_a_python_that_does_not_do(project: Project, program: str, said: str, target: str) -> None:
-    """Make uses the one that PYTHON names, and says why that cannot be used."""
+    """Make uses the Python that PYTHON names, or says why it cannot."""
     project.answer("mine", {"*": program})
     mine = project.bin / "mine"
     code, lines = project.run("make", target, PYTHON=str(mine))
@@ -113,7 +113,7 @@ def test_make_test_changes_no_line_of_env(with_tools: Project) -> None:
 def test_what_cannot_be_tested(
     project: Project, answers: dict[str, str], patch: str, said: str
 ) -> None:
-    """The other tests run, with pytest's status, and what was left out is said."""
+    """The other tests run with pytest's status, and the last line names what is left out."""
     (project.folder / "tests/all").mkdir(parents=True)
     test = project.folder / "tests/all/test_it.py"
     test.write_text("def test_it():\n    assert False\n")
@@ -121,25 +121,25 @@ def test_what_cannot_be_tested(
     code, lines = project.call("run_tests.main", "tests/all/test_it.py", patch=patch + SERIAL)
 
     assert code == 1
-    assert re.fullmatch(f"Left out: (tests that need what cannot be had here: )?{said}", lines[-1])
+    assert re.fullmatch(f"Left out: (tests whose requirements are missing: )?{said}", lines[-1])
 
 
 def test_docker_is_required(project: Project) -> None:
-    """With REQUIRE_DOCKER=1 nothing is run without it."""
+    """REQUIRE_DOCKER=1 without Docker runs no test."""
     project.answer("docker", NO_DOCKER)
 
     assert project.refusal("run_tests.main", REQUIRE_DOCKER="1").startswith(NO_DAEMON)
 
 
 def test_the_cluster_needs_root(project: Project) -> None:
-    """Who asks for nothing else is told that it cannot be."""
+    """Make test-cluster without root is refused."""
     said = "Left out: tests/all/swarm needs root (sudo make test-cluster)."
 
     assert project.call("run_tests.main", "tests/all/swarm", patch=NO_ROOT) == (1, [said])
 
 
 def test_the_images_are_handed_on(project: Project) -> None:
-    """The tests find the base image and the built ones in the environment; all but it are gone."""
+    """The environment names base image and built images; the built ones are removed afterwards."""
     with_test(
         project,
         "import os; names = ('PYTHON_IMAGE', 'TEST_RUN', 'SERVER_IMAGE', 'CLIENT_IMAGE')"
@@ -170,7 +170,7 @@ def test_interrupted_tests(project: Project) -> None:
 
 
 def test_the_tools_are_installed_once(with_tools: Project) -> None:
-    """Two at once install them once; again only where what is pinned changes."""
+    """Two runs at once install the tools once, and a later one only if a pin changes."""
     said = ["Installing the tools of requirements/test.txt into .venv."]
     two = [with_tools.start("make", "venv") for _ in range(2)]
     assert sorted(map(ended, two)) == [[], said]
@@ -182,7 +182,7 @@ def test_the_tools_are_installed_once(with_tools: Project) -> None:
 
 
 def test_tools_that_cannot_be_installed(with_tools: Project) -> None:
-    """Pip's failure is said, and tried again the next time."""
+    """A failure of pip is reported, and the next run tries again."""
     (with_tools.folder / "requirements/bench.txt").touch()
     for pip in ("1", "0"):
         _, lines = with_tools.run("make", "bench", PIP=pip)
@@ -230,7 +230,7 @@ def test_clean(project: Project, changed: bool) -> None:
 
 
 def test_an_image_that_is_in_use(project: Project) -> None:
-    """It stays, with Docker's reason, and the others go."""
+    """Make clean goes on after an image that Docker keeps, and gives Docker's reason."""
     project.answer("docker", {"image ls *": "echo one", "rmi *": "echo in use >&2; exit 1"})
 
     assert project.refusal("clean.main") == "Some images stay: in use"
@@ -238,7 +238,7 @@ def test_an_image_that_is_in_use(project: Project) -> None:
 
 
 def test_clean_without_compose(project: Project) -> None:
-    """It says that images stay."""
+    """Make clean without Compose v2 says that images stay."""
     project.answer("docker", {"compose version": "exit 1"})
 
     said = "Images cannot be removed: Docker has no Compose v2."

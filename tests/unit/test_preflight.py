@@ -68,14 +68,14 @@ def given(text: str) -> dict[str, str]:
     ids=str,
 )
 def test_what_is_left_to_docker(lines: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is said about what works, nor about what Docker itself refuses."""
+    """Preflight says nothing about what works or what Docker itself refuses."""
     judge(**lines)
 
     assert capsys.readouterr().out == ""
 
 
 def test_networks_that_are_not_in_the_way() -> None:
-    """The pair's own network, even with another subnet, and an external one are no reason."""
+    """The pair's own network with another subnet passes, and so does an external one."""
     judge(network("x_pair", "192.168.0.0/16"))
     external = config()
     external["networks"]["pair"] = {"name": "theirs", "external": True}
@@ -83,7 +83,7 @@ def test_networks_that_are_not_in_the_way() -> None:
 
 
 def test_a_network_in_the_way() -> None:
-    """It is named with the command that removes it, and lines that fit are given."""
+    """An overlap is refused with the network's name, how to remove it, and lines that fit."""
     minikube = network("minikube", "192.168.0.0/20")
     with pytest.raises(Problem) as caught:
         judge(minikube)
@@ -105,7 +105,7 @@ def test_a_network_in_the_way() -> None:
 def test_an_address_of_this_host(
     name: str, lines: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused, lines that fit are given, and the shell's variables that hide them named."""
+    """The host's own address is refused with lines that fit, and the variables that hide them."""
     monkeypatch.setenv("SUBNET", "")
     with pytest.raises(Problem) as caught:
         judge(local=lines[name], **lines)
@@ -116,7 +116,7 @@ def test_an_address_of_this_host(
 
 
 def test_an_address_inside_the_range(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is allowed, and said with lines that fit in the same subnet."""
+    """An address inside IP_RANGE passes with a warning and lines that fit in the same subnet."""
     judge(SERVER_HOST="192.168.15.130")
 
     said = capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_an_address_inside_the_range(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_drain_that_docker_may_cut_short(
     grace: str | None, drain: str | None, fits: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """DRAIN_TIMEOUT from the stop grace period on is allowed, and said with one that fits."""
+    """A DRAIN_TIMEOUT not below the stop grace period passes with a warning."""
     changed = config()
     changed["services"]["server"] |= {
         "environment": {"DRAIN_TIMEOUT": drain},
