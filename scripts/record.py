@@ -1,4 +1,4 @@
-"""Record `make run` as docs/run.svg: each line appears when it appeared, once, and stays."""
+"""Record `make run` as docs/run.svg: its lines appear as they did, with pauses cut short."""
 
 import os
 import signal
@@ -7,6 +7,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from scripts.common import Problem, end_with, say, start
+
+PAUSE = 1.0  # seconds, the longest that is shown
 
 # In pixels. The width of a character is imposed, since nobody knows which font there will be.
 SIZE, CHARACTER, LINE, MARGIN = 13, 7.8, 20, 16
@@ -30,12 +32,13 @@ TEXT = (
 def main() -> int:
     # Ctrl-C goes to the command too, whose last words are that it has left nothing running.
     signal.signal(signal.SIGINT, lambda *_: None)
-    lines, began = [(0.0, "$ make run")], time.monotonic()
+    lines, second, before = [(0.0, "$ make run")], 0.0, time.monotonic()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     with start("make", "run", env=environ) as run:
         for line in run.stdout or ():
             say(line.rstrip("\n"))
-            lines.append((time.monotonic() - began, line.rstrip("\n")))
+            second, before = second + min(time.monotonic() - before, PAUSE), time.monotonic()
+            lines.append((second, line.rstrip("\n")))
     if run.returncode:
         raise Problem("make run failed: there is no new picture.")
     svg = ""
