@@ -11,22 +11,18 @@ from scripts import docker
 from scripts.common import Problem, say
 from scripts.docker import Json
 
-Hosts = dict[str, IPv4Address]
 Taken = dict[IPv4Network, str]
 IsLocal = Callable[[IPv4Address], bool]
 
 
-def misfit(subnet: IPv4Network, hosts: Hosts, taken: Taken, is_local: IsLocal) -> str:
-    """Return why the pair cannot have these addresses on this host; nothing if it can."""
+def overlap(subnet: IPv4Network, taken: Taken) -> str:
+    """Return which network of Docker's is in the way, and how to remove it; or nothing."""
     for network, name in taken.items():
         if network.overlaps(subnet):
             return (
                 f"SUBNET={subnet} overlaps {network} of Docker's network {name}"
                 f" (docker network rm {name} removes it, if nobody needs it)"
             )
-    for variable, address in hosts.items():
-        if is_local(address):
-            return f"{variable}={address} is this computer's own, which answers for the container"
     return ""
 
 
@@ -38,7 +34,7 @@ def fitting(wanted: IPv4Network, taken: Taken, is_local: IsLocal) -> str:
     candidates += IPv4Network("198.18.0.0/15").subnets(new_prefix=24)
     for subnet in candidates:
         hosts = {"SERVER_HOST": subnet[10], "CLIENT_HOST": subnet[20]}
-        if not misfit(subnet, hosts, taken, is_local):
+        if not (overlap(subnet, taken) or any(map(is_local, hosts.values()))):
             lines = {"SUBNET": subnet, "IP_RANGE": list(subnet.subnets())[1]} | hosts
             text = "".join(f"\n  {name}={value}" for name, value in lines.items())
             if shell := [name for name in lines if name in os.environ]:
@@ -48,7 +44,7 @@ def fitting(wanted: IPv4Network, taken: Taken, is_local: IsLocal) -> str:
 
 
 def check(config: Json, networks: Iterable[Json], is_local: IsLocal) -> None:
-    """Judge `docker compose config` beside `docker network inspect`. Raises Problem."""
+    """Warn of addresses that may not work. Raises Problem for those that cannot."""
     check_drain(config["services"]["server"])
     try:
         network = config["networks"]["pair"]
@@ -68,14 +64,16 @@ def check(config: Json, networks: Iterable[Json], is_local: IsLocal) -> None:
         for pool in (other.get("IPAM") or {}).get("Config") or ()
         if other["Name"] != network["name"] and "." in pool.get("Subnet", "")  # not IPv6
     }
-    if why := misfit(subnet, hosts, taken, is_local):
+    if why := overlap(subnet, taken):
         raise Problem(why + fitting(subnet, taken, is_local))
     for variable, address in hosts.items():
-        if address in ip_range:
-            why = (
-                f"{variable}={address} is inside IP_RANGE={ip_range}: Docker may give it to others"
-            )
-            say(why + fitting(subnet, taken, is_local))
+        if is_local(address):  # with Engine 20.10 it does, with 28.5 not
+            why = "this computer's own, which may answer in the container's place"
+        elif address in ip_range:
+            why = f"inside IP_RANGE={ip_range}: Docker may give it to others"
+        else:
+            continue
+        say(f"{variable}={address} is {why}{fitting(subnet, taken, is_local)}")
 
 
 def check_drain(server: Json) -> None:
