@@ -17,8 +17,6 @@ VENV = """
     [ "$2" = pip ] && exit $PIP
     exec {python} "$@"' >"$3/bin/python"; chmod +x "$3/bin/python" """
 NO_ROOT = "\nimport os; os.geteuid = lambda: 1000"
-# One process for one test.
-SERIAL = "\nrun_tests.PARALLEL = ()"
 NO_DOCKER = {"version *": "echo no daemon >&2; exit 1"}
 NO_ROUTE = {"build *": "echo no route >&2; exit 1"}
 NO_DAEMON = "The Docker daemon does not answer"
@@ -118,7 +116,7 @@ def test_what_cannot_be_tested(
     test = project.folder / "tests/all/test_it.py"
     test.write_text("def test_it():\n    assert False\n")
     project.answer("docker", answers)
-    code, lines = project.call("run_tests.main", "tests/all/test_it.py", patch=patch + SERIAL)
+    code, lines = project.call("run_tests.main", "tests/all/test_it.py", patch=patch)
 
     assert code == 1
     assert re.fullmatch(f"Left out: (tests whose requirements are missing: )?{said}", lines[-1])
@@ -148,7 +146,7 @@ def test_the_images_are_handed_on(project: Project) -> None:
     project.configure("mine:1")
     project.answer("docker", {"ps *": "echo left-container", "images *": "echo left-image:1"})
 
-    code, lines = project.call("run_tests.main", "test_it.py", patch=SERIAL)
+    code, lines = project.call("run_tests.main", "test_it.py")
     assert code == 0, lines
     base, run, *images = (project.folder / "named").read_text().split()
     assert (base, *images) == ("mine:1", f"{run}-server", f"{run}-client")
