@@ -40,7 +40,8 @@ def configured() -> str:
 
 def base_image() -> str:
     """Return the chosen base image, or the default, or ours, once it is here. Raises Problem."""
-    image, place = configured(), "your shell" if "PYTHON_IMAGE" in os.environ else ".env"
+    image = configured() or "''"  # which shows where it is, and docker refuses
+    place = "your shell" if "PYTHON_IMAGE" in os.environ else ".env"
     is_chosen = place != ".env" or image not in (DEFAULT, BASE)
     if not is_chosen:
         image = DEFAULT

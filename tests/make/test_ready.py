@@ -129,6 +129,14 @@ def test_a_chosen_image_is_never_replaced(project: Project, image: str, place: s
     assert env.read_text() == f"A=1\nPYTHON_IMAGE={image}\n"
 
 
+def test_an_empty_name(project: Project) -> None:
+    """An empty PYTHON_IMAGE is shown in quotes."""
+    project.configure("")
+    project.answer("docker", REFUSED | {"image inspect *": "exit 1"})
+
+    assert project.refusal("ready.main").startswith("'' cannot be pulled: check the name")
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
