@@ -1,4 +1,4 @@
-"""Have the image of services that tests wait for."""
+"""Build the image of services that tests wait for."""
 
 import subprocess
 
@@ -23,7 +23,7 @@ RUN printf 'exit 101' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d \
 
 
 def services_image(base: str) -> str:
-    """Have the image, made of a base with apt or of Debian's packages. Raises Problem."""
+    """Return the image, made of a base with apt or of Debian's packages. Raises Problem."""
     if docker.run("run", "--rm", "--network=none", base, "apt-get", "--version").returncode:
         take_from_debian("image.sh", SERVICES, *PYTHON, *SERVERS)
         return SERVICES
