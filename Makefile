@@ -1,6 +1,8 @@
 .POSIX:
 PYTHON ?= python3
 export PYTHON
+unexport PYTHONSAFEPATH  # which hides this folder from python3 -m
+$(if $(wildcard scripts/python.sh),,$(error make runs in its own folder: make -C FOLDER TARGET))
 bin = .venv-lint/bin
 
 help: ## list these targets
@@ -26,7 +28,6 @@ picture: python ## draw docs/packets*.png from docs/packets.pcap, by Chromium
 
 up: python ## start the pair in the background
 	@$(PYTHON) -m scripts.ready
-	@docker compose build --quiet
 	@docker compose up --detach
 
 down: docker ## stop what make up started
@@ -91,7 +92,7 @@ lint: ## check formatting, code, types, Dockerfiles, scripts, workflows and docu
 		docker stack config --compose-file deploy/stack.yml >/dev/null; \
 	fi
 
-clean: python ## take away what all of these have made: environments, images, Compose if it is ours
+clean: python ## remove what all of these have made: environments, files, images, Compose if it is ours
 	@$(PYTHON) -m scripts.clean
 
 python:
