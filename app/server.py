@@ -36,15 +36,15 @@ class Listener(socket.socket):
 
 
 class Connection:
-    """One client; ``unsent`` is what is left to send of a reply, if anything is."""
+    """One client, or a health check; ``unsent`` is what is left to send of a reply, if anything."""
 
-    __slots__ = ("active_at", "is_health_check", "number", "peer", "replies", "sock", "unsent")
+    __slots__ = ("active_at", "is_check", "number", "peer", "replies", "sock", "unsent")
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], now: float) -> None:
         self.sock = sock
         self.number = sock.fileno()
         self.peer = peer
-        self.is_health_check = peer[0] == HEALTH_ADDRESS
+        self.is_check = peer[0] == HEALTH_ADDRESS
         self.active_at = now
         self.replies = 0
         self.unsent: memoryview | None = None
@@ -126,7 +126,7 @@ class Server:
         events = self._poller.poll(wait * self._second)
         self._now = time.monotonic()
         for number, _ in events:
-            if connection := connection_of(number):
+            if (connection := connection_of(number)) is not None:
                 self._answer(connection)
             elif number == self._listener.fileno():
                 clients_wait = True
@@ -152,7 +152,7 @@ class Server:
                 log.warning("accepting paused for %d s: %s", PAUSE, error.strerror)
                 return
             connection = Connection(sock, peer, self._now)
-            self._health_checks += connection.is_health_check
+            self._health_checks += connection.is_check
             self._make_room()
             self._connections[connection.number] = connection
             log.debug("%s connected", connection)
@@ -206,15 +206,14 @@ class Server:
         unsent = pending or self._reply
         size = 0
         try:
-            if not pending:
+            if pending is None:
                 size = sock.recv_into(self._buffer)
                 if not size:
                     self._close(connection, "closed by the peer")
                     return True
                 if self._is_draining:
                     return True
-                is_first = not (connection.replies or connection.is_health_check)
-                if is_first and log.isEnabledFor(INFO):
+                if not connection.replies and not connection.is_check and log.isEnabledFor(INFO):
                     said = printable(self._buffer[:size], SHOWN_CHARACTERS)
                     log.info("%s: %s", connection, said)
             sent = sock.send(unsent)
@@ -229,12 +228,12 @@ class Server:
             return True
         connection.active_at = self._now
         self._connections.move_to_end(connection.number)
-        if sent == len(unsent):
+        if sent < len(unsent):
+            connection.unsent = unsent[sent:]
+        else:
             connection.unsent = None
             connection.replies += 1
-        else:
-            connection.unsent = unsent[sent:]
-        if connection.unsent or pending:
+        if connection.unsent is not pending:
             self._wait_for_next(connection)
         return True
 
@@ -278,7 +277,7 @@ class Server:
     def _close(self, connection: Connection, why: str) -> None:
         del self._connections[connection.number]
         connection.sock.close()
-        if connection.is_health_check:
+        if connection.is_check:
             self._health_checks -= 1
         else:
             self._counts["connections"] += 1
