@@ -423,6 +423,17 @@ def interrupt(waiting: Program, number: int = signal.SIGTERM) -> None:
 FOR_EVER = {"OUTPUT": "json", "DEADLINE": "0", "RETRY_DELAY": "60"}
 
 
+@linux_only
+def test_a_signal_without_a_descriptor_has_its_result() -> None:
+    """A client that may open no file has the whole result in JSON."""
+    with refused() as address, client(address, OUTPUT="json", DEADLINE="0") as waiting:
+        waiting.wait_for("waiting for .* refused")
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(waiting.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+        waiting.wait_for("waiting for .* open files")
+        interrupt(waiting)
+
+
 def test_a_signal_leaves_no_text() -> None:
     """As text an interrupted wait has no result."""
     with refused() as address, client(address, DEADLINE="0") as waiting:

@@ -154,6 +154,16 @@ def test_urgent_data(server: Server) -> None:
         assert receive_all(sock) == b""
 
 
+@linux_only
+def test_a_client_that_left_costs_nothing(server: Server) -> None:
+    """A server whose clients have left sleeps."""
+    with server.connect() as sock:
+        exchange(sock)
+        sock.shutdown(socket.SHUT_WR)
+        assert receive_all(sock) == b""
+    assert cpu_of_a_moment(server) < 0.05
+
+
 # Silence, and room
 
 
