@@ -109,6 +109,9 @@ def main() -> int:
         import json  # noqa: F401 - now, since later there may be no file descriptor for it
 
         form = as_json
+    if "SERVER_PROTOCOL" in os.environ or sys.argv[1:]:
+        from . import services  # noqa: F401 - for the same reason
+
     verdict = Verdict(form)
     # Before anything that can wait: to PID 1 of a container, a signal without a handler is lost.
     handle_ending_signals(verdict.interrupt)

@@ -6,14 +6,17 @@ There is no framing: a reply is whole when it has as many bytes as the one expec
 _ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
 
-def matches(received: bytes, reply: bytes, *, prefix: bool = False) -> bool | None:
+def matches(received: bytes, reply: list[bytes], *, prefix: bool = False) -> bool | None:
     """Compare what has come with the reply: True, False, or None while it may still become it.
 
-    With ``prefix`` more bytes may follow.
+    Between two parts of the reply is any one byte; with ``prefix`` more bytes may follow.
     """
-    if len(received) < len(reply):
-        return None if reply.startswith(received) else False
-    return received.startswith(reply) if prefix else received == reply
+    expected = bytearray(reply[0])
+    for part in reply[1:]:
+        expected += (received[len(expected) : len(expected) + 1] or b"?") + part
+    if len(received) < len(expected):
+        return None if expected.startswith(received) else False
+    return received.startswith(expected) if prefix else received == expected
 
 
 def unescape(text: str) -> bytes:
