@@ -1,7 +1,7 @@
 .POSIX:
 PYTHON ?= python3
 export PYTHON
-bin = .venv/bin
+bin = .venv-lint/bin
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -39,29 +39,33 @@ demo: python ## run the same pair as two local processes, without Docker
 fleet-check: python ## let every node of a Docker Swarm make one check (deploy/README.md)
 	@$(PYTHON) -m deploy.fleet_check
 
-test: venv ## run all tests; REQUIRE_DOCKER=1 fails where they cannot use Docker
-	@$(bin)/python -m scripts.run_tests
+test: venv ## run the tests that show that it works here, in a minute; REQUIRE_DOCKER=1 fails without Docker
+	@.venv/bin/python -m scripts.run_tests $(TESTS)
+
+test-all: venv ## run all tests, in four minutes; those of Docker Swarm need root
+	@.venv/bin/python -m scripts.run_tests all
 
 test-fast: venv ## run the quick tests of app/, which need no Docker
-	@$(bin)/python -m pytest -m "not slow" tests/unit tests/loopback
+	@.venv/bin/python -m pytest -m "not slow" tests/unit tests/loopback
 
 test-cluster: venv ## run the tests of Docker Swarm, which need root
-	@REQUIRE_DOCKER=1 $(bin)/python -m scripts.run_tests tests/cluster
+	@REQUIRE_DOCKER=1 .venv/bin/python -m scripts.run_tests tests/all/swarm
 
 soak: venv ## keep the server under everything at once for ten minutes, then as long in any order
-	@SOAK_SECONDS=600 $(bin)/python -m pytest tests/load/test_soak.py tests/load/test_any_order.py
+	@SOAK_SECONDS=600 .venv/bin/python -m pytest tests/all/load/test_soak.py tests/all/load/test_any_order.py
 
 faults: venv ## let every system call fail once, and write docs/faults.md
-	@FAULTS=all $(bin)/python -m scripts.run_tests tests/faults
+	@FAULTS=all .venv/bin/python -m scripts.run_tests tests/all/faults
 
 bench: ## measure speed beside other servers, in five minutes; QUICK=1 in one
 	@scripts/venv.sh bench
-	@bench/.venv/bin/python -m bench.run
+	@.venv-bench/bin/python -m bench.run
 
 dist: venv ## build dist/tcp-pair.pyz, one file that runs anywhere with Python, and a wheel
-	@$(bin)/python -m scripts.dist
+	@.venv/bin/python -m scripts.dist
 
-lint: venv ## check formatting, code, types, Dockerfiles, scripts, workflows and documents
+lint: ## check formatting, code, types, Dockerfiles, scripts, workflows and documents
+	@scripts/venv.sh lint
 	$(bin)/ruff format --quiet --check .
 	$(bin)/ruff check --quiet .
 	$(bin)/mypy --no-error-summary
@@ -97,5 +101,5 @@ docker: python
 venv:
 	@scripts/venv.sh
 
-.PHONY: help run packets record picture up down logs demo fleet-check test test-fast test-cluster soak faults bench dist lint \
+.PHONY: help run packets record picture up down logs demo fleet-check test test-all test-fast test-cluster soak faults bench dist lint \
 	clean python docker venv

@@ -2,17 +2,18 @@
 
 import mmap
 import os
-import shutil
 import socket
 import statistics
 import struct
 import subprocess
 import sys
-import sysconfig
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple
+
+from bench.figures import IMPORT_SOCKET
 
 ROOT = Path(__file__).parents[1]
 MESSAGE, REPLY = "Testando conexão", "SERVER OK - STATUS 200"
@@ -21,141 +22,120 @@ SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 SECONDS_TO_START = 20.0
 SLICES = 3
 IN_FLIGHT = 1024  # as in load.c
-COUNTER_BYTES = struct.calcsize("ll")
+COUNTER = struct.Struct("ll")  # as in load.c
 
-# Not the one of the virtual environment, whose start includes what is installed there.
-PYTHON = os.path.realpath(sys.executable)
-# As in the image, where nothing is installed: a host's .pth files may import what they like.
-BARE_PYTHON = [PYTHON, "-S"]
-ENVIRONMENT = {"PATH": os.environ["PATH"]}
-SERVER, CLIENT, HEALTH_CHECK = "app.server", "app.client", "app.healthcheck"
+# Not the one of the virtual environment, whose start includes what is installed there. Without
+# site, as in the image, where nothing is installed: a host's .pth files may import anything.
+BARE_PYTHON = [os.path.realpath(sys.executable), "-S"]
 # More connections than the default: 10,000 are measured.
-OURS = ENVIRONMENT | {"HOST": "127.0.0.1", "MAX_CONNECTIONS": "20000", "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": str(ROOT),
+    "HOST": "127.0.0.1",
+    "SERVER_HOST": "127.0.0.1",
+    "MAX_CONNECTIONS": "12000",
+}
 
 
-def build(folder: Path) -> bool:
-    """Compile the floor and the load; return whether there is a C compiler for that."""
-    compiler = os.environ.get("CC", "cc")
-    if not shutil.which(compiler):
-        return False
-    for name in ("floor", "load"):
-        source = ROOT / "bench" / f"{name}.c"
-        subprocess.run([compiler, "-O2", "-o", folder / name, source], check=True, timeout=60)
-    return True
+class Server(NamedTuple):
+    """A server that runs."""
 
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process, whatever it does."""
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe:
-            pipe.close()
-
-
-class Server:
-    """One of the servers, on a core of its own and a port that was free, until the block ends."""
-
-    def __init__(self, name: str, built: Path) -> None:
-        self.name = name
-        self.port = free_port()
-        self._log_reader: subprocess.Popen[bytes] | None = None
-        port = str(self.port)
-        environment = ENVIRONMENT
-        logging = name == "ours, logging"
-        if name == "floor":
-            command = [str(built / "floor"), port, REPLY]
-        elif name.startswith("ours"):
-            command = [PYTHON, "-m", SERVER]
-            environment = OURS | {"PORT": port, "LOG_LEVEL": "INFO" if logging else "WARNING"}
-        else:
-            packages = sysconfig.get_path("purelib")
-            environment = ENVIRONMENT | {"PYTHONPATH": packages}
-            command = [PYTHON, str(ROOT / "bench" / "servers.py"), name, port, REPLY]
-        self._errors = built / "errors"
-        with self._errors.open("wb") as errors:
-            stderr = subprocess.PIPE if logging else errors
-            self._process = subprocess.Popen(command, env=environment, stderr=stderr, cwd="/")
-        self.pid = self._process.pid
-        os.sched_setaffinity(self.pid, {SERVER_CORE})
-        if self._process.stderr:
-            self._log_reader = subprocess.Popen(
-                ["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL
-            )
-
-    def __enter__(self) -> Self:
-        until = time.monotonic() + SECONDS_TO_START
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return self
-            except OSError as error:
-                if self._process.poll() is not None or time.monotonic() > until:
-                    self.__exit__(None, None, None)
-                    said = self._errors.read_text(errors="replace")[:2000]
-                    raise RuntimeError(f"{self.name} does not start: {said}") from error
-                time.sleep(0.01)
-
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        stop(self._process)
-        if self._log_reader:
-            stop(self._log_reader)
+    pid: int
+    port: int
 
     def cpu(self) -> float:
         """Return the CPU seconds that it has used, threads included."""
         return time.clock_gettime(~self.pid << 3 | 2)  # clock_getcpuclockid(3)
 
-    def resident(self) -> float:
-        """Return its resident memory in KiB, exactly: statm is an estimate."""
+    def resident_kib(self) -> float:
+        """Return its resident memory, exactly: statm is an estimate."""
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
         return float(rollup.partition("\nRss:")[2].split()[0])
 
     def wakeups(self) -> int:
-        """Return how often it has gone to sleep, which is how often it was woken."""
+        """Return how often it went to sleep, which is how often it was woken."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
-class Load:
-    """A load on a server, from the core beside it, until the block ends: see load.c."""
+def build(folder: Path) -> None:
+    """Compile the floor and the load."""
+    for name in ("floor", "load"):
+        source = ROOT / "bench" / f"{name}.c"
+        compiler = os.environ.get("CC", "cc")
+        subprocess.run([compiler, "-O2", "-o", folder / name, source], check=True, timeout=60)
 
-    def __init__(self, server: Server, mode: str, connections: int, built: Path) -> None:
-        path = built / "counter"
-        path.write_bytes(bytes(COUNTER_BYTES))
-        with path.open("rb") as file:
-            self._shared = mmap.mmap(file.fileno(), COUNTER_BYTES, access=mmap.ACCESS_READ)
-        command = [str(built / "load"), str(server.port), mode, str(connections)]
-        self._process = subprocess.Popen([*command, MESSAGE, REPLY, str(path)])
 
-    def __enter__(self) -> Self:
-        while not struct.unpack("ll", self._shared)[1]:
-            self._check()
-            time.sleep(0.01)
-        return self
+@contextmanager
+def running(name: str, built: Path) -> Iterator[Server]:
+    """Run one of the servers on a core of its own, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    log_level = "INFO" if name == "ours, logging" else "WARNING"
+    if name == "floor":
+        command = [str(built / "floor"), str(port), REPLY]
+    elif name.startswith("ours"):
+        command = [*BARE_PYTHON, "-m", "app.server"]
+    elif name == IMPORT_SOCKET:
+        listen = f"import socket; server = socket.create_server(('127.0.0.1', {port}))"
+        command = [*BARE_PYTHON, "-c", f"{listen}; server.accept(); server.accept()"]
+    else:
+        command = [sys.executable, f"{ROOT}/bench/servers.py", name, str(port), REPLY]
+    with ExitStack() as stack:
+        errors = stack.enter_context((built / "errors").open("w+b"))
+        process = subprocess.Popen(
+            command,
+            env=ENVIRONMENT | {"PORT": str(port), "LOG_LEVEL": log_level},
+            stderr=subprocess.PIPE if name == "ours, logging" else errors,
+            cwd="/",
+        )
+        if process.stderr:  # a log has a reader, as with Docker
+            stack.enter_context(
+                subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+            )
+        stack.enter_context(process)
+        stack.callback(process.kill)
+        os.sched_setaffinity(process.pid, {SERVER_CORE})
+        until = time.monotonic() + SECONDS_TO_START
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                if process.poll() is not None or time.monotonic() > until:
+                    said = (built / "errors").read_text(errors="replace")
+                    raise RuntimeError(f"{name} does not start: {said}") from None
+                time.sleep(0.01)
+        yield Server(process.pid, port)
 
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        stop(self._process)
-        self._shared.close()
 
-    def _check(self) -> None:
-        if self._process.poll() is not None:
-            raise RuntimeError(f"the load ended with {self._process.returncode}, see above")
+@contextmanager
+def loaded(server: Server, mode: str, connections: int, built: Path) -> Iterator[Callable[[], int]]:
+    """Load a server from the core beside it, until the block ends (load.c).
 
-    def exchanges(self) -> int:
-        """Return how many exchanges there have been."""
-        self._check()
-        return int(struct.unpack("ll", self._shared)[0])
+    Yield a function that returns the number of exchanges so far.
+    """
+    path = built / "counter"
+    path.write_bytes(bytes(COUNTER.size))
+    command = [f"{built}/load", str(server.port), mode, str(connections)]
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), COUNTER.size, access=mmap.ACCESS_READ) as shared,
+        subprocess.Popen([*command, MESSAGE, REPLY, str(path)]) as process,
+    ):
+
+        def read() -> tuple[int, int]:
+            if process.poll() is not None:
+                raise RuntimeError(f"the load ended with {process.returncode}, see above")
+            exchanges, all_open = COUNTER.unpack(shared)
+            return exchanges, all_open
+
+        try:
+            while not read()[1]:
+                time.sleep(0.01)
+            yield lambda: read()[0]
+        finally:
+            process.kill()
 
 
 def cpu_per_exchange(
@@ -163,27 +143,27 @@ def cpu_per_exchange(
 ) -> float:
     """Return the microseconds of the server's CPU that one exchange takes, once it is warm.
 
-    That is the median of a few slices of the time: what else a machine does comes in short bursts.
+    That is the median of a few slices of the time: other work on a machine comes in short bursts.
     """
     costs: list[float] = []
     # A slice has many times the exchanges that may be done here and not yet counted there.
     enough = 4 * (connections if mode == "kept" else min(connections, IN_FLIGHT))
-    with Load(server, mode, connections, built) as load:
+    with loaded(server, mode, connections, built) as exchanges:
         time.sleep(seconds / 3)
-        cpu, exchanges = server.cpu(), load.exchanges()
+        cpu, count = server.cpu(), exchanges()
         while len(costs) < SLICES:
             time.sleep(seconds / SLICES)
-            # Together, and once for the end of a slice and the beginning of the next: time that
-            # is in the one and not in the other makes an exchange look dear.
-            cpu_now, exchanges_now = server.cpu(), load.exchanges()
-            if exchanges_now - exchanges >= enough:
-                costs.append((cpu_now - cpu) / (exchanges_now - exchanges) * 1e6)
-                cpu, exchanges = cpu_now, exchanges_now
+            # Both are read together, and once for the end of a slice and the start of the next:
+            # time that only one of them counts makes an exchange look expensive.
+            cpu_now, count_now = server.cpu(), exchanges()
+            if count_now - count >= enough:
+                costs.append((cpu_now - cpu) / (count_now - count) * 1e6)
+                cpu, count = cpu_now, count_now
     return statistics.median(costs)
 
 
 def cpu_of_others() -> float:
-    """Return the CPU seconds of all but the benchmark, with those that the host took from us."""
+    """Return the CPU seconds of all other processes, and those that the host stole."""
     user, nice, system, _, _, _, _, steal, *_ = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     )

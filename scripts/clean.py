@@ -7,7 +7,10 @@ from subprocess import check_output
 from scripts import docker, ready
 from scripts.common import Problem, end_with
 
-FOLDERS = (".venv", "bench/.venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
+FOLDERS = (
+    *(".venv", ".venv-lint", ".venv-bench"),
+    *(".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
+)
 
 
 def main() -> int:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Put what a folder's requirements.txt pins into its .venv; the folder is this one unless named.
+# Make the environment that requirements/NAME.txt pins: .venv for the tests, .venv-NAME for others.
 
 . "$(dirname "$0")/lib.sh"
 cd "$(dirname "$0")/.."
 
 scripts/python.sh
-requirements=${1:+$1/}requirements.txt
-venv=${1:+$1/}.venv
+name=${1:-test}
+requirements=requirements/$name.txt
+venv=.venv${1:+-$1}
 lock "$requirements"
 
 # A virtual environment survives neither another interpreter nor a move to another folder.

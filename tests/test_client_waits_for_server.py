@@ -18,8 +18,8 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from tests.containers.support import NewPair, exit_code, logs, on_a_free_subnet
-from tests.support import ROOT
+from tests.lib.containers import NewPair, exit_code, logs, on_a_free_subnet
+from tests.lib.support import ROOT
 
 # So that the next attempt comes sooner than by default.
 QUICK = {"CONNECT_TIMEOUT": "0.5", "RETRY_DELAY": "0.2"}

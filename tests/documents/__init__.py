@@ -1,0 +1,1 @@
+"""The documents against the programs: these tests need nothing."""

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from bench.waiters import CASES, COLUMNS, WAITERS
-from tests.documents.documents import DOCUMENTS, ROOT, Document, Table
-from tests.peers import refused
-from tests.programs import Program, Server, run_client
+from docs.comparison import CASES, COLUMNS, WAITERS
+from tests.lib.documents import DOCUMENTS, ROOT, Document, Table
+from tests.lib.peers import refused
+from tests.lib.programs import Program, Server, run_client
 
 # The contract: scripts of others rely on each of these.
 CLIENT_CODES = {
@@ -271,7 +271,7 @@ def test_the_figures_are_those_of_the_benchmark() -> None:
 
 
 def test_the_comparison_is_of_what_is_played() -> None:
-    """Both tables have the waiters of bench.waiters; the first has a code for each of its cases."""
+    """Both tables have the waiters of comparison.py; the first has a code for each of its cases."""
     codes, features = DOCUMENTS["docs/comparison.md"].tables
     for table in (codes, features):
         assert [row[0] for row in table[1:]] == [waiter.name for waiter in WAITERS]

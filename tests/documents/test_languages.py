@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.documents.documents import DOCUMENTS, ROOT, Document
+from tests.lib.documents import DOCUMENTS, ROOT, Document
 
 
 def translations() -> dict[str, tuple[Document, Document]]:

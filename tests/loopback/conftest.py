@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.programs import Server
+from tests.lib.programs import Server
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import yaml
 
 from app import __version__
 from app.config import ClientConfig, Environment
-from tests.peers import Address, listening, refused
-from tests.programs import Server
-from tests.support import ROOT
+from tests.lib.peers import Address, listening, refused
+from tests.lib.programs import Server
+from tests.lib.support import ROOT
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 (STEP,) = ACTION["runs"]["steps"]

@@ -16,8 +16,8 @@ import pytest
 
 from app import client as program
 from app.protocol import printable
-from tests.loopback.name_server import silent_name_server
-from tests.peers import (
+from tests.lib.name_server import silent_name_server
+from tests.lib.peers import (
     MESSAGE,
     REPLY,
     Address,
@@ -31,8 +31,8 @@ from tests.peers import (
     refusing,
     reset,
 )
-from tests.programs import Outcome, Program, Server, client, redirected, run_client
-from tests.support import linux_only, until
+from tests.lib.programs import Outcome, Program, Server, client, redirected, run_client
+from tests.lib.support import linux_only, until
 
 KEYS = [
     *("status", "exit_code", "reply", "error", "cause", "attempts", "waited_s", "connect_ms"),

@@ -9,7 +9,9 @@ import pytest
 
 from app import __version__
 from scripts.dist import build_pyz, build_wheel
-from tests.programs import Server, client_environment
+from tests.lib.programs import Server, client_environment
+
+pytestmark = pytest.mark.xdist_group("dist")
 
 Command = list[str]
 

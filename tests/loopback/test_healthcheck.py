@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from app import healthcheck
-from tests.peers import HEALTH_ADDRESS, Address, listening, receive_all, refused, reset
-from tests.programs import Program, Server
-from tests.support import linux_only
+from tests.lib.peers import HEALTH_ADDRESS, Address, listening, receive_all, refused, reset
+from tests.lib.programs import Program, Server
+from tests.lib.support import linux_only
 
 NO_TRACE = "INFO stopped: connections=0 replies=0 idle=0 evicted=0 failed=0"
 

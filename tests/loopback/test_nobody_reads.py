@@ -13,11 +13,11 @@ from typing import IO
 
 import pytest
 
-from tests.loopback.name_server import silent_name_server
+from tests.lib.name_server import silent_name_server
+from tests.lib.peers import REPLY, listening, own_address, refused
+from tests.lib.programs import Program, client, client_environment, full_pipe
+from tests.lib.support import PATIENCE, linux_only, until
 from tests.loopback.test_client import says
-from tests.peers import REPLY, listening, own_address, refused
-from tests.programs import Program, client, client_environment, full_pipe
-from tests.support import PATIENCE, linux_only, until
 
 pytestmark = linux_only
 

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-from tests.peers import own_address
-from tests.programs import Server, run_client
-from tests.support import PATIENCE, ROOT, linux_only
+from tests.lib.peers import own_address
+from tests.lib.programs import Server, run_client
+from tests.lib.support import PATIENCE, ROOT, linux_only
 
 ORIGINALS = ROOT / "docs" / "twenty_lines"
 

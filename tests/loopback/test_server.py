@@ -15,7 +15,7 @@ import pytest
 from app import server as program
 from app.config import Environment, ServerConfig
 from app.server import Server as OwnServer
-from tests.peers import (
+from tests.lib.peers import (
     HEALTH_ADDRESS,
     MESSAGE,
     REPLY,
@@ -28,8 +28,8 @@ from tests.peers import (
     receive_all,
     reset,
 )
-from tests.programs import Server, cpu_seconds
-from tests.support import PATIENCE, linux_only
+from tests.lib.programs import Server, cpu_seconds
+from tests.lib.support import PATIENCE, linux_only
 
 LARGE_REPLY = b"R" * 65536
 LARGE = {"REPLY": LARGE_REPLY.decode()}

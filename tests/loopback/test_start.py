@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from app.config import ClientConfig, Environment, ServerConfig
+from tests.lib.peers import Address, own_address, refused
+from tests.lib.programs import Outcome, Program, Server, redirected, run_client
+from tests.lib.support import ROOT, linux_only
 from tests.loopback.test_client import KEYS
-from tests.peers import Address, own_address, refused
-from tests.programs import Outcome, Program, Server, redirected, run_client
-from tests.support import ROOT, linux_only
 
 CONFIGS = {"server": ServerConfig, "client": ClientConfig}
 NO_STDERR = pytest.mark.parametrize(

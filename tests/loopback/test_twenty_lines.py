@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.documents import DOCUMENTS
-from tests.peers import own_address
-from tests.support import PATIENCE, ROOT, linux_only
+from tests.lib.documents import DOCUMENTS
+from tests.lib.peers import own_address
+from tests.lib.support import PATIENCE, ROOT, linux_only
 
 pytestmark = linux_only
 

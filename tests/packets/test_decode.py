@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packets.decode import FLAGS, PCAP, Packet, decode, options, read_header, read_pcap, show
-from tests.packets.captures import KEPT, OPTIONS, odd, segment, segments
+from tests.lib.captures import KEPT, OPTIONS, odd, segment, segments
 
 LETTERS = {"FIN": "F", "SYN": "S", "RST": "R", "PSH": "P", "ACK": "."}
 OK = segment((50000, 8888), (1, 1), 24, b"", b"ok")

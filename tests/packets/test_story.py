@@ -15,8 +15,8 @@ from packets.decode import decode
 from packets.page import page
 from packets.run import in_columns, read_log
 from packets.story import Row, Story, read_words
-from tests.packets.captures import KEPT, odd, segment
-from tests.support import ROOT
+from tests.lib.captures import KEPT, odd, segment
+from tests.lib.support import ROOT
 
 SYN, ACK, PSH, FIN, RST = 2, 16, 8, 1, 4
 FIRST = 2**32 - 1  # of each side's numbers, which start anew with the next

@@ -1,0 +1,1 @@
+"""Functions by themselves: these tests need nothing."""

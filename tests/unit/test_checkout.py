@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.lib.support import ROOT
 
 
 def test_scripts_have_the_ends_of_lines_that_they_need(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.config import ClientConfig, ConfigError, Environment, ServerConfig
-from tests.peers import MESSAGE, REPLY
+from tests.lib.peers import MESSAGE, REPLY
 
 # A variable of each kind, by which the kind is tried.
 KINDS = {

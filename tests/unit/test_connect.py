@@ -10,8 +10,8 @@ import pytest
 from app.client import try_once
 from app.config import ClientConfig, Environment
 from app.exchange import Failed, Lookup, connect
-from tests.peers import deaf, own_address, refused, reset
-from tests.support import PATIENCE, linux_only
+from tests.lib.peers import deaf, own_address, refused, reset
+from tests.lib.support import PATIENCE, linux_only
 
 ADDRESS = "127.0.0.1"
 

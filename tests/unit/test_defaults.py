@@ -8,7 +8,7 @@ import yaml
 from dotenv import dotenv_values
 
 from app.config import ClientConfig, Environment, ServerConfig
-from tests.support import ROOT
+from tests.lib.support import ROOT
 
 
 def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 
 from scripts.common import Problem
 from scripts.preflight import check, is_local
-from tests.support import ROOT
+from tests.lib.support import ROOT
 
 EXAMPLE = {name: text or "" for name, text in dotenv_values(ROOT / ".env.example").items()}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.protocol import matches, printable, unescape
-from tests.peers import REPLY
+from tests.lib.peers import REPLY
 
 # Not st.text(), which takes seconds to get ready in a fresh clone; surrogates too.
 TEXTS = st.lists(st.integers(0, sys.maxunicode).map(chr)).map("".join)

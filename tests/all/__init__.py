@@ -1,0 +1,1 @@
+"""What only `make test-all` runs: each folder says what it needs."""

@@ -1,0 +1,112 @@
+"""Every system call of both programs fails once, and SIGTERM comes at each."""
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from tests.lib.fault_table import Seen, write_table
+from tests.lib.injection import (
+    ERRORS,
+    MEMORY,
+    SIGNAL,
+    THREADS,
+    Fault,
+    has_struck,
+    places,
+    strace,
+)
+from tests.lib.peers import REPLY, listening
+from tests.lib.programs import run_client
+from tests.lib.scenarios import client, server
+
+pytestmark = pytest.mark.xdist_group("faults")
+
+# And of which calls the faults are looked at.
+SCENARIOS: dict[str, tuple[Callable[[Fault | None, Path], str], Iterable[str]]] = {
+    "server": (server, ERRORS),
+    "client": (partial(client, ""), ERRORS),
+    "client that looks a name up": (partial(client, "localhost"), THREADS),
+}
+
+
+def wants_all() -> bool:
+    """Tell whether each error is to come at each place."""
+    return os.environ.get("FAULTS") == "all"
+
+
+@pytest.fixture(scope="module")
+def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
+    """Collect what happens, for the table in docs/."""
+    seen: Seen = {}
+    yield seen
+    if wants_all() and not request.session.testsfailed:
+        write_table(seen)
+
+
+def faults_of(reached: dict[str, list[int]]) -> Iterator[Fault]:
+    """Yield every fault; or fewer, with each error at one place, and at each place an error."""
+    for call, numbers in reached.items():
+        errors = [SIGNAL, *ERRORS[call].split()]
+        if wants_all():
+            yield from (Fault(call, number, error) for number in numbers for error in errors)
+        elif len(numbers) < len(errors):
+            yield from map(Fault, [call] * len(errors), cycle(numbers), errors)
+        else:
+            yield from map(Fault, [call] * len(numbers), numbers, cycle(errors))
+
+
+def answer(sock: socket.socket) -> None:
+    """Be a server."""
+    if sock.recv(100):
+        sock.sendall(REPLY)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_each_call_fails_once(name: str, tmp_path: Path, seen: Seen) -> None:
+    """Whatever the system denies, a program passes over it, tries again or ends as specified."""
+    scenario, calls = SCENARIOS[name]
+    scenario(None, tmp_path / "trace")
+    made = places(tmp_path / "trace")
+    reached = {call: made[call] for call in calls if call in made}
+    wrong: dict[Fault, str] = {}
+    struck = set()
+
+    def strike(fault: Fault) -> None:
+        trace = tmp_path / "-".join(map(str, fault))
+        try:
+            happened, failed = scenario(fault, trace), ""
+        except Exception as error:  # noqa: BLE001 - collected, and told at the end
+            happened, failed = "", repr(error)
+        # Runs differ a little, and so do the places: some are not reached, or before main.
+        if not has_struck(trace, fault):
+            return
+        struck.add(fault.call)
+        if failed:
+            wrong[fault] = failed
+        else:
+            seen.setdefault((name, fault.call, fault.error), set()).add(happened)
+
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+        list(pool.map(strike, faults_of(reached)))
+    assert not wrong
+    assert struck >= set(reached) - MEMORY
+
+
+@pytest.mark.parametrize("call", ["sendto", "recvfrom"])
+@pytest.mark.parametrize("error", ["EPERM", "ENOBUFS", "EHOSTUNREACH"])
+def test_what_breaks_the_exchange(call: str, error: str, tmp_path: Path) -> None:
+    """What this host or the network breaks is ``unavailable``, with the system's own name."""
+    fault = Fault(call, "1+", error)
+    with listening(answer) as address:
+        outcome = run_client(
+            address, prefix=strace(tmp_path / "trace", fault), DEADLINE="0.5", OUTPUT="json"
+        )
+    assert (outcome.exit_code, outcome.json["status"]) == (69, "unavailable")
+    assert outcome.json["cause"] == error

@@ -1,0 +1,1 @@
+"""Networks with real faults, in namespaces: these tests need root on Linux."""

@@ -1,0 +1,1 @@
+"""The client waits for services of others: these tests need Docker and their image."""

@@ -1,0 +1,1 @@
+"""The pair in containers: these tests need Docker and the pair's images."""

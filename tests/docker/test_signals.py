@@ -1,0 +1,28 @@
+"""Both programs as PID 1, to which a signal without a handler is lost."""
+
+import signal
+
+import pytest
+
+from tests.lib.containers import STAYING, NewPair, exit_code, logged, logs, result
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_a_signal_ends_both_at_once(new_pair: NewPair, number: signal.Signals) -> None:
+    """The client ends with 128 and the signal's number, the server with 0, each within 2 s."""
+    pair = new_pair(**STAYING, OUTPUT="json", LOG_LEVEL="DEBUG")
+    for service in ("server", "client"):
+        pair.override(service, stop_signal=number.name)
+    with pair:
+        pair.start()
+        server, client = pair.server, pair.client
+        logged(server, f"{pair.env['CLIENT_HOST']}:")
+
+        # The server first: the client is connected to it.
+        for container, code in ((server, 0), (client, 128 + number)):
+            # After 2 s Docker would kill it, which is exit code 137.
+            container.stop(timeout=2)
+            assert exit_code(container) == code
+        assert "INFO stopped" in logs(server).stderr
+        found = result(client)
+        assert (found["status"], found["exit_code"]) == ("interrupted", 128 + number)

@@ -1,0 +1,1 @@
+"""What tests import; the other folders hold tests and fixtures alone."""

@@ -1,0 +1,261 @@
+"""Containers as the tests use them: free subnets, copies of the project, waits that explain."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, Self, TypeVar
+
+import pytest
+from docker import DockerClient
+from docker.errors import APIError, ImageNotFound
+from docker.models.containers import Container
+from docker.models.networks import Network
+from testcontainers.compose import DockerCompose
+
+from tests.lib.support import ROOT
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+# An upper bound in seconds of any wait; only a failing test reaches it.
+PATIENCE = 30.0
+
+# What a user of the project has of it, as far as Docker is concerned.
+PROJECT = "app .dockerignore .env.example Dockerfile.client Dockerfile.server docker-compose.yml"
+
+# A client that says nothing gets no answer, and stays.
+STAYING = {"MESSAGE": "", "REPLY_TIMEOUT": "600", "DEADLINE": "0"}
+
+
+def skip_or_fail(why: str) -> NoReturn:
+    """Skip what Docker cannot do here; with REQUIRE_DOCKER=1 that is a failure."""
+    if os.environ.get("REQUIRE_DOCKER") == "1":
+        pytest.fail(f"REQUIRE_DOCKER=1, but {why}")
+    pytest.skip(why)
+
+
+def image_of(client: DockerClient, variable: str) -> str:
+    """Return the image that `make test` has built and named in this variable."""
+    name = os.environ.get(variable)
+    if not name:
+        skip_or_fail(f"{variable} is not set, which scripts/run_tests.py does")
+    try:
+        client.images.get(name)
+    except ImageNotFound as error:
+        skip_or_fail(f"{name} is not there: {error.explanation}")
+    return name
+
+
+class Logs(NamedTuple):
+    """What a container has written."""
+
+    stdout: str
+    stderr: str
+
+
+def logs(container: Container) -> Logs:
+    """Return what a container has written until now."""
+    return Logs(container.logs(stderr=False).decode(), container.logs(stdout=False).decode())
+
+
+def result(client: Container) -> Json:
+    """Return the one JSON object that a client's stdout must consist of."""
+    (line,) = logs(client).stdout.splitlines()
+    found: Json = json.loads(line)
+    return found
+
+
+def execute(container: Container, code: str) -> str:
+    """Run Python code in a container, as its own user; return what it prints."""
+    done = container.exec_run(["python3", "-c", code])
+    assert done.exit_code == 0, done.output.decode()
+    return str(done.output.decode())
+
+
+def report(client: DockerClient, name: str) -> str:
+    """Return state and log of each container whose name begins so."""
+    found = client.containers.list(all=True, ignore_removed=True, filters={"name": f"^/?{name}"})
+    return "\n".join(
+        f"--- {container.name} is {container.status}, {container.attrs['State']['ExitCode']}:"
+        f"\n{container.logs().decode()}"
+        for container in found
+    )
+
+
+def until(awaited: str, container: Container, look: Callable[[Container], T]) -> T:
+    """Look at a container until there is something to return; fail once it has ended without."""
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        container.reload()
+        # Known before the look: what it has written last still counts.
+        in_vain = container.status in ("exited", "dead") or time.monotonic() > give_up
+        if seen := look(container):
+            return seen
+        state = f"{container.name} is {container.status}"
+        assert not in_vain, f"waited for {awaited}, saw {seen!r}; {state}"
+        time.sleep(0.05)
+
+
+def logged(container: Container, text: str) -> str:
+    """Return the line of a container's log that has this text, once it is there."""
+
+    def look(container: Container) -> str:
+        return next((line for line in logs(container).stderr.splitlines() if text in line), "")
+
+    return until(f"a line with {text!r}", container, look)
+
+
+def connected(client: Container) -> None:
+    """Wait until the kernel has a connection for a client, whatever the server does."""
+    code = "print(open('/proc/net/tcp').read())"
+    until("a connection", client, lambda client: " 01 " in execute(client, code))
+
+
+def exit_code(container: Container) -> int:
+    """Return a container's exit code, once it has ended."""
+    until("the end", container, lambda container: container.status == "exited")
+    return int(container.attrs["State"]["ExitCode"])
+
+
+def on_a_free_subnet(make: Callable[[dict[str, str]], T]) -> T:
+    """Call what makes a network, with lines for .env that fit together, until Docker takes them.
+
+    Whether a subnet is free only Docker can tell: other runs look for one at the same time.
+    """
+    # RFC 2544 keeps these for tests.
+    subnets = random.sample([*IPv4Network("198.18.0.0/15").subnets(new_prefix=26)], 5)
+    while True:
+        subnet = subnets.pop()
+        lines = {
+            "SUBNET": str(subnet),
+            "IP_RANGE": str(list(subnet.subnets())[1]),
+            "SERVER_HOST": str(subnet[10]),
+            "CLIENT_HOST": str(subnet[20]),
+        }
+        try:
+            return make(lines)
+        except (APIError, subprocess.CalledProcessError):
+            if not subnets:
+                raise
+
+
+def copy_project(folder: Path, names: str) -> None:
+    """Copy what a user of the project has of it."""
+    for name in names.split():
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+
+
+class Pair:
+    """A copy of the project in a folder of its own, as a user has it, with a .env.
+
+    As a context manager it has a network and both containers, and nothing runs yet; at the end
+    they are gone. An error in between gets a note with the state and the log of both.
+    """
+
+    def __init__(self, client: DockerClient, folder: Path, **env: str) -> None:
+        self.folder = folder
+        self.project = folder.name
+        self.env = env
+        self.network = f"{self.project}_pair"
+        self._client = client
+        self._services: dict[str, Json] = {}
+        copy_project(folder, PROJECT)
+        self.write_env()
+
+    def __enter__(self) -> Self:
+        def create(lines: dict[str, str]) -> None:
+            self.write_env(**lines)
+            self.compose("up", "--no-start")
+
+        on_a_free_subnet(create)
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error:
+            error.add_note(report(self._client, self.project))
+        containers, networks = self._made()
+        for container in containers:
+            container.remove(force=True, v=True)
+        for network in networks:
+            network.remove()
+
+    def write_env(self, **env: str) -> None:
+        """Write .env, with these lines too."""
+        self.env |= env
+        # Not by python-dotenv, which would double a backslash that Compose takes as it is.
+        lines = (f"{name}='{value}'\n" for name, value in self.env.items())
+        (self.folder / ".env").write_text("".join(lines), encoding="utf-8")
+
+    def override(self, service: str, **settings: Any) -> None:
+        """Change settings of one service, in the file where Compose looks for that by itself."""
+        self._services.setdefault(service, {}).update(settings)
+        text = json.dumps({"services": self._services})
+        (self.folder / "docker-compose.override.yml").write_text(text, encoding="utf-8")
+
+    def play(self, module: str, **env: str) -> "subprocess.Popen[str]":
+        """Start a module of the project in the folder, out of reach of the tests' Ctrl-C."""
+        return subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def compose(self, *arguments: str) -> str:
+        """Return what docker compose prints, run in the folder. Raises CalledProcessError."""
+        command = [*DockerCompose(self.folder).docker_compose_command(), *arguments]
+        try:
+            return subprocess.run(
+                command, cwd=self.folder, check=True, capture_output=True, encoding="utf-8"
+            ).stdout
+        except subprocess.CalledProcessError as failure:
+            failure.add_note(failure.stderr)
+            raise
+
+    def start(self, *services: str) -> None:
+        """Start the containers of these services, or of both."""
+        for service in services or ("server", "client"):
+            self.container(service).start()
+
+    def container(self, service: str) -> Container:
+        """Return the container of a service."""
+        return self._client.containers.get(f"{self.project}-{service}-1")
+
+    @property
+    def server(self) -> Container:
+        """The server's container."""
+        return self.container("server")
+
+    @property
+    def client(self) -> Container:
+        """The client's container."""
+        return self.container("client")
+
+    @property
+    def bridge(self) -> Network:
+        """The network, as Docker has it."""
+        return self._client.networks.get(self.network)
+
+    def what_is_there(self) -> list[str]:
+        """Name the containers and networks that Compose has labelled as this pair's."""
+        return [found.name for kind in self._made() for found in kind]
+
+    def _made(self) -> tuple[list[Container], list[Network]]:
+        ours = {"label": f"com.docker.compose.project={self.project}"}
+        containers = self._client.containers.list(all=True, ignore_removed=True, filters=ours)
+        return containers, self._client.networks.list(filters=ours)
+
+
+NewPair = Callable[..., Pair]
+Start = Callable[..., Container]

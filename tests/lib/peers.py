@@ -1,0 +1,147 @@
+"""The other end of a connection: clients and listeners of plain sockets, on loopback."""
+
+import itertools
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+
+from tests.lib.support import PATIENCE
+
+Address = tuple[str, int]
+Peer = Callable[[socket.socket], object]
+REPLY = b"SERVER OK - STATUS 200"
+MESSAGE = "Testando conexão".encode()
+HEALTH_ADDRESS = "127.8.8.8"
+
+_numbers = itertools.count(1)
+
+
+def own_address() -> str:
+    """Return an address of loopback that nothing else in this run has.
+
+    The kernel gives an ephemeral port again: only so is a peer's name in a log its own.
+    """
+    if sys.platform != "linux":
+        return "127.0.0.1"  # the only one that others have
+    number = next(_numbers)
+    return f"127.{100 + os.getpid() % 150}.{number >> 8 & 255}.{number & 255}"
+
+
+def connect(address: Address, source: str = "") -> socket.socket:
+    """Return a connection from the given local address, or one that no other has."""
+    return socket.create_connection(address, PATIENCE, (source or own_address(), 0))
+
+
+def name(sock: socket.socket) -> str:
+    """Return what the server calls the peer that this socket is."""
+    host, port = sock.getsockname()
+    return f"{host}:{port}"
+
+
+class _Listener(ThreadingTCPServer):
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        raise  # noqa: PLE0704 - it is called while one is handled, and fails the test
+
+
+@contextmanager
+def listening(serve: Peer, host: str = "") -> Iterator[Address]:
+    """Listen, and serve each connection in a thread of its own; yield the address."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.settimeout(PATIENCE)
+            with suppress(ConnectionResetError, BrokenPipeError):  # peers are there to be left
+                serve(self.request)
+
+    with _Listener((host or own_address(), 0), Handler) as listener:
+        thread = threading.Thread(target=listener.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield listener.socket.getsockname()
+        finally:
+            listener.shutdown()
+            thread.join(PATIENCE)
+
+
+@contextmanager
+def refusing() -> Iterator[socket.socket]:
+    """Yield a socket at an address that refuses connections, until it listens."""
+    with socket.socket() as sock:
+        sock.bind((own_address(), 0))
+        yield sock
+
+
+@contextmanager
+def refused() -> Iterator[Address]:
+    """Yield an address that refuses connections."""
+    with refusing() as sock:
+        yield sock.getsockname()
+
+
+@contextmanager
+def deaf(host: str = "") -> Iterator[Address]:
+    """Yield an address where nothing answers: its backlog is full."""
+    with socket.create_server((host or own_address(), 0), backlog=0) as listener:
+        address: Address = listener.getsockname()
+        # Linux takes one then, others a few.
+        socks = [socket.socket() for _ in range(5)]
+        for sock in socks:
+            sock.setblocking(False)
+            sock.connect_ex(address)
+        yield address
+        for sock in socks:
+            sock.close()
+
+
+def exchange(sock: socket.socket, reply: bytes = REPLY) -> None:
+    """Send the message and get the reply."""
+    sock.sendall(MESSAGE)
+    assert receive(sock, len(reply)) == reply
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    """Return so many bytes, or fewer where the peer ends."""
+    data = b""
+    while len(data) < size and (chunk := sock.recv(size - len(data))):
+        data += chunk
+    return data
+
+
+def receive_all(sock: socket.socket) -> bytes:
+    """Return what comes until the peer ends; raises ConnectionResetError if it resets."""
+    data = b""
+    while chunk := sock.recv(65536):
+        data += chunk
+    return data
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with RST instead of FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def fill(*socks: socket.socket, meanwhile: Callable[[], object] = int) -> int:
+    """Send without reading until nothing is taken any more; return how many bytes that were.
+
+    What is not taken in a quarter of a second is not taken at all; a peer that takes everything
+    is found out by the limit.
+    """
+    sent = 0
+    for sock in socks:
+        sock.setblocking(False)
+    while sent < 50_000_000 * len(socks) and (ready := select.select([], socks, [], 0.25)[1]):
+        for sock in ready:
+            sent += sock.send(bytes(65536))
+        meanwhile()
+    for sock in socks:
+        sock.settimeout(PATIENCE)
+    return sent

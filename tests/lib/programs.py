@@ -1,0 +1,232 @@
+"""The programs as processes, as a user starts them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self
+
+from tests.lib.peers import Address, connect, own_address
+from tests.lib.support import PATIENCE, ROOT, until
+
+_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) (.+)")
+
+
+class Outcome(NamedTuple):
+    """What a program leaves behind; ``seconds`` from its start to its end."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object that stdout must consist of."""
+        (line,) = self.stdout.splitlines()
+        result: dict[str, Any] = json.loads(line)
+        return result
+
+
+class Program:
+    """One of ours as a process, in an environment of nothing but the given variables.
+
+    ``prefix`` is a command that runs it, such as ``("prlimit", "--nofile=64")``; ``before`` is
+    Python that runs first and may change something in ``program``, its module.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        env: Mapping[str, str],
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        before: str = "",
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> None:
+        start = (
+            f"import sys\nfrom app import {module} as program\n{before}\nsys.exit(program.main())"
+        )
+        command = ["-c", start] if before else ["-m", f"app.{module}"]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
+        self._started = time.monotonic()
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, *command, *arguments],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=self._stderr if stderr is None else stderr,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        if self.process.stdout:
+            self.process.stdout.close()
+        self._stderr.close()
+
+    @property
+    def stderr(self) -> str:
+        """What it has written to stderr so far."""
+        number = self._stderr.fileno()
+        # The program shares the position in the file: a read must not move it.
+        return os.pread(number, os.fstat(number).st_size, 0).decode(errors="surrogateescape")
+
+    @property
+    def log(self) -> list[str]:
+        """What it has logged so far, without the times: ``INFO listening on 127.0.0.1:4321``."""
+        # Not splitlines(), to which more characters end a line than to the reader of a log.
+        lines = self.stderr.split("\n")[:-1]
+        return [
+            " ".join(m.groups()) if (m := _LOG_LINE.fullmatch(line)) else line for line in lines
+        ]
+
+    def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
+        """Return the match of a regular expression in the count-th line of the log that has one."""
+
+        def matches() -> list[re.Match[str]]:
+            return [match for line in self.log if (match := re.search(pattern, line))]
+
+        awaited = f"line {count} with {pattern!r} in the log"
+        until(
+            lambda: self.log,
+            is_right=lambda _: len(matches()) >= count or self.process.poll() is not None,
+            awaited=awaited,
+        )
+        assert len(matches()) >= count, f"ended without {awaited}: {self.log}"
+        return matches()[count - 1]
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stop it, so that what is sent before ``thaw`` waits for it."""
+        self.signal(signal.SIGSTOP)
+        assert os.WIFSTOPPED(os.waitpid(self.process.pid, os.WUNTRACED)[1])
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
+
+    def outcome(self) -> Outcome:
+        """Wait for its end."""
+        stdout, _ = self.process.communicate(timeout=PATIENCE)
+        seconds = time.monotonic() - self._started
+        text = (stdout or b"").decode(errors="surrogateescape")
+        return Outcome(self.process.returncode, text, self.stderr, seconds)
+
+
+class Server(Program):
+    """The server, at an address of its own and a port that the system chooses.
+
+    Unless the test ends it, it must stop in order: exit code 0, nothing on stdout, and in the log
+    nothing but lines of the log.
+    """
+
+    def __init__(self, *, prefix: Sequence[str] = (), before: str = "", **env: str) -> None:
+        env = {"HOST": own_address(), "PORT": "0"} | env
+        super().__init__("server", env, prefix=prefix, before=before)
+
+    def __exit__(self, *failure: object) -> None:
+        try:
+            if failure[0] is None and self.process.poll() is None:
+                self.thaw()
+                outcome = self.stop()
+                assert (outcome.exit_code, outcome.stdout) == (0, "")
+                for line in outcome.stderr.splitlines():
+                    assert _LOG_LINE.fullmatch(line)
+        finally:
+            super().__exit__()
+
+    @cached_property
+    def address(self) -> Address:
+        """Where it listens, once it does; at a LOG_LEVEL above INFO that cannot be known."""
+        host, port = self.wait_for(r"^INFO listening on (\S+):(\d+)$").groups()
+        return host, int(port)
+
+    def connect(self, source: str = "") -> socket.socket:
+        """Return a connection to it, from the given local address or one that no other has."""
+        return connect(self.address, source)
+
+    def stop(self, number: int = signal.SIGTERM) -> Outcome:
+        """End it by a signal, and wait for that."""
+        self.signal(number)
+        return self.outcome()
+
+
+def client_environment(address: Address, **env: str) -> dict[str, str]:
+    """Return variables for a client of this address, with a DEADLINE unless there is one."""
+    target = {"SERVER_HOST": address[0], "SERVER_PORT": str(address[1])}
+    return {"DEADLINE": "10", "RETRY_DELAY": "0.05"} | target | env
+
+
+def client(
+    address: Address, *, prefix: Sequence[str] = (), before: str = "", **env: str
+) -> Program:
+    """Start the client of this address."""
+    return Program("client", client_environment(address, **env), prefix=prefix, before=before)
+
+
+def run_client(address: Address, *, prefix: Sequence[str] = (), **env: str) -> Outcome:
+    """Run the client to its end."""
+    with client(address, prefix=prefix, **env) as program:
+        return program.outcome()
+
+
+def redirected(redirection: str) -> tuple[str, ...]:
+    """Return the prefix of a program whose streams a shell redirects, such as ``2>&-``."""
+    return "sh", "-c", f'exec "$0" "$@" {redirection}'
+
+
+@contextmanager
+def full_pipe() -> Iterator[tuple[IO[bytes], int, int]]:
+    """Yield the two ends of a pipe that takes no more, and how many bytes it has.
+
+    The second end is for the caller to close, once a process has it.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    size = 0
+    with suppress(BlockingIOError):
+        while True:
+            size += os.write(writer, b" " * 65536)
+    os.set_blocking(writer, True)
+    with open(reader, "rb") as pipe:
+        yield pipe, writer, size
+
+
+# What the kernel says of a process: Linux only
+
+
+def cpu_seconds(program: Program) -> float:
+    """CPU that a program has used, in steps of a tick (10 ms)."""
+    stat = Path(f"/proc/{program.process.pid}/stat").read_text()
+    # The second field, a name in parentheses, may hold anything.
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_kib(program: Program) -> int:
+    """Memory of a program, as the kernel counts it."""
+    status = Path(f"/proc/{program.process.pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+
+
+def descriptors(program: Program) -> int:
+    """Count the file descriptors that a program has open."""
+    return len(os.listdir(f"/proc/{program.process.pid}/fd"))

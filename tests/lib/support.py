@@ -1,0 +1,31 @@
+"""What all tests share: where the project is, and how to wait for something."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0  # seconds, the upper bound of any wait; only a failing test reaches it
+T = TypeVar("T")
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+def until(
+    look: Callable[[], T],
+    patience: float = PATIENCE,
+    pause: float = 0.01,
+    *,
+    is_right: Callable[[T], object] = bool,
+    awaited: str = "something",
+) -> T:
+    """Look again and again until what is seen is right, and return it."""
+    give_up = time.monotonic() + patience
+    while not is_right(seen := look()):
+        assert time.monotonic() < give_up, f"waited {patience} s for {awaited}, saw {seen!r}"
+        time.sleep(pause)
+    return seen

@@ -1,0 +1,272 @@
+"""The other targets of make: what each runs, and that it ends as what it runs."""
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.lib.support import ROOT, until
+from tests.make.conftest import Project, ended, shown
+
+pytestmark = pytest.mark.slow
+
+# As python3 -m venv, and pip in what it makes, as far as venv.sh sees them.
+VENV = """
+    sleep 0.2; mkdir -p "$3/bin"; echo '#!/bin/sh
+    [ "$2" = pip ] && exit $PIP
+    exec {python} "$@"' >"$3/bin/python"; chmod +x "$3/bin/python" """
+NO_ROOT = "\nimport os; os.geteuid = lambda: 1000"
+NO_DOCKER = {"version *": "echo no daemon >&2; exit 1"}
+NO_ROUTE = {"build *": "echo no route >&2; exit 1"}
+NO_DAEMON = "The Docker daemon does not answer"
+
+
+@pytest.fixture
+def with_tools(project: Project) -> Project:
+    """Let the project have a virtual environment that is quickly made: of our own Python."""
+    (project.folder / "requirements").mkdir()
+    (project.folder / "requirements/test.txt").write_text("one\n")
+    project.answer(
+        "python", {"-m venv *": VENV.format(python=sys.executable), "*": f'{sys.executable} "$@"'}
+    )
+    project.env |= {"PYTHON": str(project.bin / "python"), "PIP": "0"}
+    return project
+
+
+def with_test(project: Project, body: str) -> None:
+    """Let the project have one test."""
+    (project.folder / "test_it.py").write_text(f"def test_it():\n    {body}\n")
+
+
+def test_help_names_every_target(project: Project) -> None:
+    """Each target that is for users has its line, and what has no line is not for them."""
+    code, lines = project.run("make")
+    text = (ROOT / "Makefile").read_text()
+    phony = text.partition(".PHONY:")[2].replace("\\", "").split()
+
+    assert code == 0
+    assert [line.split()[0] for line in lines] == re.findall(r"(?m)^([a-z-]+):.* ## ", text)
+    assert {line.split()[0] for line in lines} == set(phony) - {"python", "docker", "venv"}
+
+
+def test_the_background(project: Project) -> None:
+    """Make up gets ready, builds and starts; make logs and make down are Compose's."""
+    for target, last in (("up", "up --detach"), ("logs", "logs"), ("down", "down")):
+        assert project.run("make", target) == (0, [])
+        assert project.calls[-1] == f"docker compose {last}"
+    assert project.calls.index("docker network ls --quiet") < project.calls.index(
+        "docker compose build --quiet"
+    )
+
+
+@pytest.mark.parametrize("target", ["demo", "venv"])
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("exec /nowhere/python", "No such file or directory"),
+        (f'exec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2); $2"', "it is 3.9"),
+    ],
+    ids=["missing", "old"],
+)
+def test_a_python_that_does_not_do(project: Project, program: str, said: str, target: str) -> None:
+    """Make uses the one that PYTHON names, and says why that cannot be used."""
+    project.answer("mine", {"*": program})
+    mine = project.bin / "mine"
+    code, lines = project.run("make", target, PYTHON=str(mine))
+
+    assert code == 2
+    assert lines[0].endswith(f"does not run as Python 3.11 or later: {said}")
+
+
+@pytest.mark.parametrize(("body", "status"), [("assert True", 0), ("assert False", 2)])
+def test_the_status_of_make_test(with_tools: Project, body: str, status: int) -> None:
+    """It is 0 where all tests pass, and only then; neither .env nor the home is written."""
+    with_test(with_tools, body)
+    code, lines = with_tools.run("make", "test", "TESTS=test_it.py")
+
+    assert code == status, lines
+    assert not (with_tools.folder / ".env").exists()
+    assert not any(with_tools.home.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("answers", "patch", "said"),
+    [
+        (NO_DOCKER, "", f"{NO_DAEMON}: .* Docker says: no daemon"),
+        (NO_ROUTE, "", "Cannot build tcp-pair-services:trixie: no route"),
+        ({}, NO_ROOT, "tests/all/swarm needs root .*"),
+    ],
+    ids=["no docker", "no services", "no root"],
+)
+def test_what_cannot_be_tested(
+    project: Project, answers: dict[str, str], patch: str, said: str
+) -> None:
+    """The other tests run, with pytest's status, and what was left out is said."""
+    (project.folder / "tests/all").mkdir(parents=True)
+    test = project.folder / "tests/all/test_it.py"
+    test.write_text("def test_it():\n    assert False\n")
+    project.answer("docker", answers)
+    code, lines = project.call("run_tests.main", "tests/all/test_it.py", patch=patch)
+
+    assert code == 1
+    assert re.fullmatch(f"Left out: (tests that need what cannot be had here: )?{said}", lines[-1])
+
+
+def test_docker_is_required(project: Project) -> None:
+    """With REQUIRE_DOCKER=1 nothing is run without it."""
+    project.answer("docker", NO_DOCKER)
+
+    assert project.refusal("run_tests.main", REQUIRE_DOCKER="1").startswith(NO_DAEMON)
+
+
+def test_the_cluster_needs_root(project: Project) -> None:
+    """Who asks for nothing else is told that it cannot be."""
+    said = "Left out: tests/all/swarm needs root (sudo make test-cluster)."
+
+    assert project.call("run_tests.main", "tests/all/swarm", patch=NO_ROOT) == (1, [said])
+
+
+def test_the_images_are_handed_on(project: Project) -> None:
+    """The tests find the base image and the built ones in the environment; all but it are gone."""
+    with_test(
+        project,
+        "import os; names = ('PYTHON_IMAGE', 'TEST_RUN', 'SERVER_IMAGE', 'CLIENT_IMAGE')"
+        "; open('named', 'w').write(' '.join(os.environ[n] for n in names))",
+    )
+    project.configure("mine:1")
+    project.answer("docker", {"ps *": "echo left-container", "images *": "echo left-image:1"})
+
+    code, lines = project.call("run_tests.main", "test_it.py")
+    assert code == 0, lines
+    base, run, *images = (project.folder / "named").read_text().split()
+    assert (base, *images) == ("mine:1", f"{run}-server", f"{run}-client")
+    assert f"docker compose --project-name={run} build" in project.calls
+    assert "docker rm --force --volumes left-container" in project.calls
+    assert "docker rmi left-image:1" in project.calls
+    assert f"docker ps --all --format={{{{.Names}}}} --filter=name=^/?{run}" in project.calls
+
+
+@pytest.mark.parametrize(
+    ("kill", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)]
+)
+def test_interrupted_tests(
+    project: Project, kill: Callable[[int, int], None], number: signal.Signals
+) -> None:
+    """Ctrl-C, or a SIGTERM to make's child alone, ends pytest and its workers in their own way."""
+    with_test(
+        project,
+        "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.default_int_handler)"
+        "; pathlib.Path('started').touch(); time.sleep(60)",
+    )
+    process = project.start(sys.executable, "-m", "scripts.run_tests", "test_it.py")
+    until((project.folder / "started").exists)
+    kill(process.pid, number)
+
+    assert any("KeyboardInterrupt" in line for line in ended(process))
+    assert process.returncode == 2  # pytest's code for it
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_shell_script(project: Project, number: signal.Signals) -> None:
+    """A signal ends it in the midst of a command that takes that for a failure of its own."""
+    command = "trap 'exit 1' INT TERM; echo ready; while :; do sleep 0.05; done"
+    script = f'. scripts/lib.sh; bash -c "{command}" || echo went on'
+    process = project.start("bash", "-c", script)
+    shown(process, "ready")
+    os.killpg(process.pid, number)
+
+    assert "went on" not in ended(process)
+    assert process.returncode == 128 + number
+
+
+def test_the_tools_are_installed_once(with_tools: Project) -> None:
+    """Two at once install them once; again only where what is pinned changes."""
+    said = ["Installing the tools of requirements/test.txt into .venv."]
+    two = [with_tools.start("make", "venv") for _ in range(2)]
+    assert sorted(map(ended, two)) == [[], said]
+    assert with_tools.run("make", "venv") == (0, [])
+    (with_tools.folder / "requirements/test.txt").write_text("two\n")
+    (with_tools.folder / ".venv/old").touch()
+    assert with_tools.run("make", "venv") == (0, said)
+    assert not (with_tools.folder / ".venv/old").exists()
+
+
+def test_tools_that_cannot_be_installed(with_tools: Project) -> None:
+    """Pip's failure is said, and tried again the next time."""
+    (with_tools.folder / "requirements/bench.txt").touch()
+    for pip in ("1", "0"):
+        _, lines = with_tools.run("make", "bench", PIP=pip)
+        assert lines[0] == "Installing the tools of requirements/bench.txt into .venv-bench."
+        assert any(line.startswith("pip failed, see above") for line in lines) == (pip == "1")
+
+
+def test_no_module_venv(with_tools: Project) -> None:
+    """A Python that cannot make environments is named, with Debian's package for it."""
+    with_tools.answer("python", {"-c import ensurepip, venv": "exit 1"})
+    code, lines = with_tools.run("make", "venv")
+
+    assert code == 2
+    assert "install what it lacks (Debian: sudo apt-get install python3-venv)" in lines[0]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_clean(project: Project, changed: bool) -> None:
+    """Environments and images go, and Compose if it is the file that was installed."""
+    plugins = project.home / ".docker/cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-compose").write_text("ours")
+    project.run("sh", "-c", f"cksum <{plugins}/docker-compose >{plugins}/.tcp-pair-compose")
+    if changed:
+        (plugins / "docker-compose").write_text("theirs")
+    (project.folder / ".venv").mkdir()
+    project.answer("docker", {"image inspect tcp-pair-services:trixie": "exit 1"})
+
+    assert project.run("make", "clean") == (0, [])
+    assert [path.name for path in plugins.iterdir()] == ["docker-compose"] * changed
+    assert not (project.folder / ".venv").exists()
+    assert [call for call in project.calls if "rmi" in call] == [
+        "docker compose down --rmi local",
+        "docker rmi tcp-pair-base:trixie",
+    ]
+
+
+def test_clean_without_compose(project: Project) -> None:
+    """What images there may be is said."""
+    project.answer("docker", {"compose version": "exit 1"})
+
+    said = "Images cannot be removed: Docker has no Compose v2."
+    assert project.refusal("clean.main") == said
+
+
+def test_record(project: Project) -> None:
+    """The picture is of what make run shows."""
+    (project.folder / "docs").mkdir()
+    code, _ = project.run("make", "record")
+    picture = (project.folder / "docs/run.svg").read_text()
+
+    assert code == 0
+    assert "the client ended with exit code 0: all went well</text>" in picture
+    assert re.search(r'class="server"[^>]+>server \| T INFO listening<', picture)
+
+
+def test_no_swarm(project: Project) -> None:
+    """Where the node is no manager of a Swarm, make fleet-check says so."""
+    environment = {"DEADLINE": "1", "MESSAGE": "", "REPLY": "x"}
+    config = json.dumps({"services": {"client": {"image": "x", "environment": environment}}})
+    no_swarm = "echo no swarm >&2; exit 1"
+    project.answer("docker", {"compose --file *": f"echo '{config}'", "node ls *": no_swarm})
+    code, lines = project.run("make", "fleet-check")
+
+    assert (code, lines[0]) == (2, "fleet-check: docker node ls: no swarm")
+
+
+@pytest.mark.parametrize("command", ["make run >&-", "make run | head -n 1"])
+def test_nobody_reads(project: Project, command: str) -> None:
+    """With its output closed, or nobody to read it, the pair is played to its end all the same."""
+    code, _ = project.run("bash", "-o", "pipefail", "-c", command)
+
+    assert (code, project.calls[-1]) == (0, "docker compose down")
