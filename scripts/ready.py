@@ -13,7 +13,9 @@ from scripts.common import Problem, end_with, say, take_from_debian
 BASE, SERVICES = "tcp-pair-base:trixie", "tcp-pair-services:trixie"
 PYTHON = ("python3-minimal", "libpython3-stdlib")
 SERVERS = (
-    *("memcached", "nginx", "openssh-server", "postgresql-17", "redis-server"),
+    *("beanstalkd", "dovecot-imapd", "dovecot-pop3d", "mariadb-server", "memcached", "mosquitto"),
+    *("nats-server", "nginx", "openssh-server", "postgresql-17", "rabbitmq-server"),
+    *("redis-server", "slapd", "vsftpd"),
     *("opensmtpd", "ca-certificates"),  # without which it does not start
     "systemd-standalone-sysusers",  # of what sshd may depend on, the least
     "strace",

@@ -12,10 +12,10 @@ from tests.lib.support import ROOT
 
 
 def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:
-    """Return the variables that a program reads, each with its default."""
+    """Return the variables that a program reads and that have a default, with it."""
     env = Environment({})
     config(env)
-    return {name: default for name, (default, *_) in env.asked.items()}
+    return {name: default for name, (default, *_) in env.asked.items() if default}
 
 
 IMAGE = "python:3.14-slim"
