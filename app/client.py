@@ -14,7 +14,7 @@ from .config import EXIT_CONFIG, ClientConfig, ConfigError, Environment
 from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange
 from .log import set_up_logging
 from .process import block_ending_signals, handle_ending_signals
-from .result import PATIENCE, Attempt, Form, Verdict, as_json, as_text
+from .result import PATIENCE, Attempt, Verdict, as_json, as_text
 from .tcp_info import tcp_info
 from .usage import usage
 
@@ -30,25 +30,22 @@ def connect_to_server(config: ClientConfig, verdict: Verdict) -> Attempt:
     """
     deadline = time.monotonic() + (config.deadline or math.inf)
     lookup = Lookup()
-    failure = reported = None
-    reported_at = -math.inf
+    previous = reported = None
+    report_at = -math.inf
     while True:
-        verdict.count_attempt()
+        verdict.attempts += 1
         attempt = try_once(config, lookup, deadline)
-        if not attempt.failure or (
-            attempt.failure.status == WRONG_REPLY and config.wrong_reply == "fail"
-        ):
-            return attempt
-        # An attempt that the deadline cut short tells less than the one before.
-        if failure and time.monotonic() >= deadline:
-            attempt.failure = failure
         failure = attempt.failure
+        if not failure or (failure.status == WRONG_REPLY and config.wrong_reply == "fail"):
+            return attempt
         now = time.monotonic()
+        if previous and now >= deadline:
+            attempt.failure = previous  # what the deadline cuts short tells less than that
         if now + config.retry_delay >= deadline:
             return attempt
-        reason = failure.status, failure.cause
-        if reason != reported or now >= reported_at + REPORT_INTERVAL:
-            reported, reported_at = reason, now
+        previous, reason = failure, (failure.status, failure.cause)
+        if reason != reported or now >= report_at:
+            reported, report_at = reason, now + REPORT_INTERVAL
             target = config.server_host, config.server_port
             log.info("waiting for %s:%d: %s (%s)", *target, failure, verdict)
         time.sleep(config.retry_delay)
@@ -104,15 +101,12 @@ def run(verdict: Verdict) -> int:
 
 def main() -> int:
     # A bad value, too, is reported in the form that OUTPUT selects; usage has no result.
-    form: Form = as_text
-    if os.environ.get("OUTPUT") == "json" and not sys.argv[1:]:
+    in_json = os.environ.get("OUTPUT") == "json" and not sys.argv[1:]
+    if in_json:
         import json  # noqa: F401 - now, since later there may be no file descriptor for it
-
-        form = as_json
     if "SERVER_PROTOCOL" in os.environ or sys.argv[1:]:
         from . import services  # noqa: F401 - for the same reason
-
-    verdict = Verdict(form)
+    verdict = Verdict(as_json if in_json else as_text)
     # Before anything that can wait: to PID 1 of a container, a signal without a handler is lost.
     handle_ending_signals(verdict.interrupt)
     code = usage("client", ClientConfig) if sys.argv[1:] else run(verdict)

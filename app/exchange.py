@@ -39,20 +39,19 @@ class Lookup:
     """
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread()
         self._outcome: list[str] | OSError = []
 
     def addresses(self, host: str, until: float) -> list[str]:
         """Return a host's IPv4 addresses, before ``until`` (monotonic seconds). Raises OSError."""
         if is_address(host):
             return [host]
-        if not (self._thread and self._thread.is_alive()):
-            thread = threading.Thread(target=self._look_up, args=(host,), daemon=True)
+        if not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._look_up, args=(host,), daemon=True)
             try:
-                thread.start()
+                self._thread.start()
             except RuntimeError as error:
                 raise OSError(errno.EAGAIN, str(error)) from error  # pthread_create(3)
-            self._thread = thread
         self._thread.join(remaining(until))
         if self._thread.is_alive():
             raise TimeoutError("No answer from the name server")

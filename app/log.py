@@ -6,7 +6,9 @@ import select
 import sys
 import time
 
-STDOUT, STDERR = 1, 2
+# Not 1 and 2 if they were closed from the start: those numbers may by now belong to sockets.
+STDOUT = 1 if sys.stdout else -1
+STDERR = 2 if sys.stderr else -1
 
 
 class LineHandler(logging.Handler):
@@ -42,21 +44,14 @@ def set_up_logging(level: str, patience: float | None = None) -> None:
 
 def takes(stream: int, patience: float) -> bool:
     """Tell whether STDOUT or STDERR takes a line within so many seconds; False if closed."""
-    number = _descriptor(stream)
-    return number >= 0 and bool(select.select([], [number], [], patience)[1])
+    return stream >= 0 and bool(select.select([], [stream], [], patience)[1])
 
 
 def write(stream: int, text: str) -> None:
     """Write to STDOUT or STDERR. Raises OSError, also if that was closed from the start."""
-    number = _descriptor(stream)
     data = text.encode(errors="surrogateescape")
     while data:
         try:
-            data = data[os.write(number, data) :]
+            data = data[os.write(stream, data) :]
         except BlockingIOError:  # full, and another process that shares it set O_NONBLOCK
-            select.select([], [number], [])
-
-
-def _descriptor(stream: int) -> int:
-    # Closed from the start, its number may by now belong to a socket.
-    return stream if {STDOUT: sys.stdout, STDERR: sys.stderr}[stream] else -1
+            select.select([], [stream], [])

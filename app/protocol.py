@@ -3,7 +3,10 @@
 There is no framing: a reply is whole when it has as many bytes as the one expected.
 """
 
-_ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
+import re
+
+_ESCAPE = re.compile(rb"\\([rnt0\\]|x[0-9a-fA-F]{2}|)")
+_ESCAPES = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 
 
 def matches(received: bytes, reply: list[bytes], *, prefix: bool = False) -> bool | None:
@@ -24,19 +27,13 @@ def unescape(text: str) -> bytes:
 
     Raises ValueError for anything else behind a backslash.
     """
-    data = bytearray()
-    rest = iter(text)
-    for character in rest:
-        if character != "\\":
-            data += character.encode(errors="surrogateescape")
-            continue
-        kind = next(rest, "")
-        hexadecimal = next(rest, "") + next(rest, "") if kind == "x" else ""
-        byte = bytes.fromhex(hexadecimal) or _ESCAPES.get(kind)
-        if not byte:
+
+    def byte(escape: re.Match[bytes]) -> bytes:
+        if not escape[1]:
             raise ValueError(text)
-        data += byte
-    return bytes(data)
+        return _ESCAPES.get(escape[1]) or bytes.fromhex(escape[1][1:].decode())
+
+    return _ESCAPE.sub(byte, text.encode(errors="surrogateescape"))
 
 
 def printable(data: bytes | memoryview, limit: int | None = None) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from signal import Signals
 
-from .exchange import Failed, Status
+from .exchange import Failed
 from .log import STDOUT, takes, write
 from .protocol import printable
 
@@ -29,10 +29,6 @@ class Attempt:
         self.failure = failure
         self.measured: dict[str, float | str | None] = dict.fromkeys(MEASURED)
 
-    @property
-    def status(self) -> Status:
-        return self.failure.status if self.failure else ("ok", 0)
-
 
 def as_text(attempt: Attempt, *_: object) -> str:
     """Return the reply on one line; nothing after a failure."""
@@ -43,8 +39,8 @@ def as_json(attempt: Attempt, attempts: int, waited_s: float) -> str:
     """Return one object on one line."""
     import json  # main has imported it if it is wanted: it is slow to import
 
-    status, exit_code = attempt.status
     failure = attempt.failure
+    status, exit_code = failure.status if failure else ("ok", 0)
     reply = failure.received if failure else attempt.reply
     decided = {
         "status": status,
@@ -58,15 +54,12 @@ def as_json(attempt: Attempt, attempts: int, waited_s: float) -> str:
     return json.dumps(decided | attempt.measured) + "\n"
 
 
-Form = Callable[[Attempt, int, float], str]  # of attempts, and seconds waited
-
-
 class Verdict:
     """The end of a client: decided once, by main or by a signal, and written once."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Callable[[Attempt, int, float], str]) -> None:
         self._form = form
-        self._began = 0.0
+        self._began = time.monotonic()
         self._text = ""
         self._exit_code: int | None = None  # until it is decided
         self._is_handling = False
@@ -74,16 +67,11 @@ class Verdict:
 
     @property
     def waited_s(self) -> float:
-        """The seconds since the first attempt began."""
+        """The seconds that attempts and pauses took so far."""
         return time.monotonic() - self._began if self.attempts else 0.0
 
     def __str__(self) -> str:
         return f"attempt {self.attempts}, {self.waited_s:.1f} s"
-
-    def count_attempt(self) -> None:
-        """Count an attempt that begins."""
-        self._began = self._began or time.monotonic()
-        self.attempts += 1
 
     def give(self, attempt: Attempt) -> int:
         """End with this attempt: write the result on stdout; return the exit code."""
@@ -110,7 +98,7 @@ class Verdict:
 
     def _decide(self, attempt: Attempt) -> int:
         self._text = self._form(attempt, self.attempts, self.waited_s)
-        self._exit_code = attempt.status[1]
+        self._exit_code = attempt.failure.status[1] if attempt.failure else 0
         return self._exit_code
 
     def _write(self) -> None:

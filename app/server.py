@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections import OrderedDict
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 from .config import EXIT_CONFIG, HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
 from .log import set_up_logging
@@ -124,12 +124,9 @@ class Server:
         """Close every socket."""
         for sock in (self._listener, self._wakened, self._waker):
             sock.close()
-        for connection in self._connections.values():
-            connection.sock.close()
 
     def _run_once(self, wait: float) -> None:
         """Do what is reported within so many seconds; a negative number waits without end."""
-        listener, wakened = self._listener.fileno(), self._wakened.fileno()
         clients_wait = False
         connection_of = self._connections.get
         events = self._poller.poll(wait * self._second)
@@ -137,9 +134,9 @@ class Server:
         for number, _ in events:
             if connection := connection_of(number):
                 self._answer(connection)
-            elif number == listener:
+            elif number == self._listener.fileno():
                 clients_wait = True
-            elif number == wakened:
+            elif number == self._wakened.fileno():
                 with suppress(OSError):  # what has not been read is reported again
                     self._wakened.recv(RECEIVE_BYTES)
             else:  # closed: epoll(7) forgets it by itself, poll(2) does not
@@ -156,8 +153,7 @@ class Server:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # Watched, the listener would be reported all the time.
-                self._poller.unregister(self._listener)
+                self._poller.modify(self._listener, 0)  # or it would be reported all the time
                 self._accept_at = self._now + PAUSE
                 log.warning("accepting paused for %d s: %s", PAUSE, error.strerror)
                 return
@@ -191,7 +187,7 @@ class Server:
         """Close what is idle; return the seconds until something is due again, or -1."""
         if self._accept_at <= self._now:
             self._accept_at = math.inf
-            self._poller.register(self._listener, select.POLLIN)
+            self._poller.modify(self._listener, select.POLLIN)
         due = self._accept_at
         while self._config.idle_timeout and self._connections:
             oldest = next(iter(self._connections.values()))
@@ -220,8 +216,10 @@ class Server:
                     return True
                 if self._is_draining:
                     return True
-                if not connection.replies:
-                    self._log_message(connection, size)
+                is_first = not (connection.replies or connection.is_health_check)
+                if is_first and log.isEnabledFor(logging.INFO):
+                    said = printable(self._buffer[:size], SHOWN_CHARACTERS)
+                    log.info("%s: %s", connection, said)
             sent = sock.send(unsent)
         except BlockingIOError:
             if not size:
@@ -242,12 +240,6 @@ class Server:
         if connection.unsent or pending:
             self._wait_for_next(connection)
         return True
-
-    def _log_message(self, connection: Connection, size: int) -> None:
-        level = logging.DEBUG if connection.is_health_check else logging.INFO
-        if log.isEnabledFor(level):
-            said = printable(self._buffer[:size], SHOWN_CHARACTERS)
-            log.log(level, "%s: %s", connection, said)
 
     def _wait_for_next(self, connection: Connection) -> None:
         """Wait for room for the rest of a reply, or for the next chunk; in a stop for the end."""
@@ -314,20 +306,16 @@ def run(stops: list[int]) -> int:
         log.error("%s", error)
         return EXIT_CONFIG
     set_up_logging(config.log_level)
-    doing = f"listen on {config.host}:{config.port}"
     try:
-        with closing(Server(config, stops)) as server:
+        with closing(Server(config, stops)) as server, ExitStack() as stack:
             signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
-            try:
-                server.bind()
-                doing = "serve"
-                server.serve_forever()
-            finally:
-                signal.set_wakeup_fd(-1)
+            stack.callback(signal.set_wakeup_fd, -1)
+            server.bind()
+            server.serve_forever()
     except OSError as error:
         foreign = error.errno == errno.EADDRNOTAVAIL
         why = "not an address of this host" if foreign else error.strerror
-        log.error("cannot %s: %s", doing, why)
+        log.error("cannot listen on %s:%d: %s", config.host, config.port, why)
         return EXIT_DENIED
     return 0
 

@@ -1,6 +1,7 @@
-"""How a program is called, for those who ask with --help or give another argument."""
+"""How a program is called: for --help, and for any other argument."""
 
 import sys
+from contextlib import suppress
 
 from . import __version__
 from .config import ClientConfig, Environment, ServerConfig
@@ -27,16 +28,9 @@ def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
 
 
 def answer(text: str) -> int:
-    """Write the version or this usage; return the exit code: 64 for what nobody has asked for."""
-    stream, code = STDOUT, 0
-    if sys.argv[1:] == ["--version"]:
-        text = f"tcp-pair {__version__}\n"
-    else:
-        text = f"usage: {text}"
-        if sys.argv[1:] != ["--help"]:
-            stream, code = STDERR, EXIT_USAGE
-    try:
-        write(stream, text)
-    except OSError:
-        pass  # nobody reads it
-    return code
+    """Write the version or this usage; return the exit code: 64 for an unknown argument."""
+    is_asked = sys.argv[1:] in (["--help"], ["--version"])
+    text = f"tcp-pair {__version__}\n" if sys.argv[1:] == ["--version"] else f"usage: {text}"
+    with suppress(OSError):  # nobody reads it
+        write(STDOUT if is_asked else STDERR, text)
+    return 0 if is_asked else EXIT_USAGE

@@ -60,7 +60,7 @@ def log(text: str) -> LogMessageWaitStrategy:
 
 def check_logs(client: Container, server: Container, env: Mapping[str, str | None]) -> None:
     """Assert that the client has tried more than once, and that both have their addresses."""
-    pattern = rf"right reply from {env['SERVER_HOST']}:8888 \(attempt (\d+),"
+    pattern = rf"expected reply from {env['SERVER_HOST']}:8888 \(attempt (\d+),"
     reply = re.search(pattern, logs(client).stderr)
     assert reply
     assert int(reply[1]) > 1

@@ -1,5 +1,6 @@
 """Arguments, bad values, and streams that take nothing: what is the same for every program."""
 
+import ast
 import errno
 import os
 import re
@@ -64,11 +65,25 @@ def test_help_names_every_variable(program: str) -> None:
 
 
 def test_help_names_the_command_as_it_was_called() -> None:
-    """Each of the two ways to call a package's program is what its usage says."""
-    for words in ("-m app client", "-m app.client"):
+    """Each of the three ways to call a package's program is what its usage says."""
+    for words in ("-m app client", "-m app.client", "app client"):
         command = [sys.executable, *words.split(), "--help"]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert said.stdout.startswith(f"usage: python3 {words} [--help")
+
+
+def test_an_older_python_is_named() -> None:
+    """Before 3.11 the command says what it needs; what it reads by then, Python 3.6 can parse."""
+    for name in ("__init__.py", "__main__.py"):
+        ast.parse((ROOT / "app" / name).read_text(), feature_version=(3, 6))
+    old = "import sys; sys.version_info = (3, 10); from app.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", old], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("tcp-pair needs Python 3.11 or later; this is ")
+    assert done.stderr.count("\n") == 1
 
 
 @NO_STDERR

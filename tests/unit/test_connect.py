@@ -155,4 +155,5 @@ def test_a_reset_before_the_first_look_is_a_closed_connection(
         monkeypatch.setattr("app.client.connect", lambda *_: sock)
 
         attempt = try_once(ClientConfig(Environment({})), Lookup(), later())
-    assert attempt.status == ("closed", 74)
+    assert attempt.failure
+    assert attempt.failure.status == ("closed", 74)

@@ -140,7 +140,7 @@ def test_an_application_that_needs_a_service(
     """It starts only after the service has answered that it can be used, and works then."""
     with ThreadPoolExecutor() as pool:
         up = pool.submit(stack.start)  # which ends with the start of the application
-        logged(find("wait"), f"Wrong reply: {WAITED_FOR[service].not_yet}")
+        logged(find("wait"), f"unexpected reply: {WAITED_FOR[service].not_yet}")
         assert find("app").status == "created"
         find(service).exec_run(WAITED_FOR[service].go)
         up.result()

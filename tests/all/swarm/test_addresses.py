@@ -51,7 +51,7 @@ def test_the_client_of_one_host_waits_for_the_server_of_another(
 
     assert exit_code == "0", there.log(client)
     assert there.docker("logs", client) == "SERVER OK - STATUS 200\n"
-    assert f"right reply from {SETTINGS['SERVER_HOST']}:8888" in there.log(client)
+    assert f"expected reply from {SETTINGS['SERVER_HOST']}:8888" in there.log(client)
     assert f" {SETTINGS['CLIENT_HOST']}:" in here.log(server)
     attached = here.inspect("container", server)["NetworkSettings"]["Networks"]
     assert attached[network]["IPAddress"] == SETTINGS["SERVER_HOST"]
