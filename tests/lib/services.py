@@ -13,13 +13,13 @@ exec /usr/lib/postgresql/17/bin/postgres -D . -c listen_addresses='*' \
 """
 # As slow with each key as this, Redis loads for minutes, and looks after clients meanwhile.
 REDIS = """
-redis-server --daemonize yes --bind 127.0.0.1 --save '' --enable-debug-command yes
-until redis-cli debug populate 20000; do sleep 0.1; done
-redis-cli shutdown save
+redis-server --daemonize yes --port 6380 --save '' --enable-debug-command yes
+until redis-cli -p 6380 debug populate 20000; do sleep 0.1; done
+redis-cli -p 6380 shutdown save
 redis-server --protected-mode no {} \
     --key-load-delay 10000 --loading-process-events-interval-bytes 1024 &
 go
-redis-cli -a secret config set key-load-delay 0
+until redis-cli -a secret config set key-load-delay 0; do sleep 0.1; done
 wait
 """
 # It looks each client's name up before it greets, and then stays silent where Docker's answer is
@@ -50,7 +50,7 @@ mkdir -p /run/mysqld
 chown mysql /run/mysqld
 mariadbd --user=mysql --bind-address=0.0.0.0 --max-connect-errors=1 &
 go
-mariadb --execute "CREATE USER app@'%'"
+until mariadb --execute "CREATE USER app@'%'"; do sleep 0.1; done
 wait
 """
 
@@ -69,12 +69,13 @@ class Service(NamedTuple):
     @property
     def command(self) -> list[str]:
         """What runs it; the function ``go`` waits for /tmp/go."""
-        return ["sh", "-ec", "go() { until [ -e /tmp/go ]; do sleep 0.1; done; }\n" + self.script]
+        go = "go() { until [ -e /tmp/go ]; do sleep 0.1; done; }"
+        return ["sh", "-ec", f"cd /tmp\n{go}\n{self.script}"]
 
 
 def reloaded(before: str, after: str, program: str, not_yet: str) -> Service:
     """Return a service that reads another line of configuration, /tmp/conf, on SIGHUP."""
-    write = "printf '%b' '{}' >/tmp/conf\n"
+    write = "printf '%b' '{}' >conf\n"
     script = f"{write.format(before)}{program} &\ngo\n{write.format(after)}kill -HUP $!\nwait"
     return Service(script, not_yet)
 
@@ -85,8 +86,8 @@ SERVICES = {
     "beanstalkd": Service("exec beanstalkd"),
     "ftp": Service(
         """
-printf 'listen=YES\nbackground=NO\nsecure_chroot_dir=/tmp/empty\n' >/tmp/vsftpd.conf
-vsftpd /tmp/vsftpd.conf &
+printf 'listen=YES\nbackground=NO\nsecure_chroot_dir=/tmp/empty\n' >vsftpd.conf
+vsftpd $PWD/vsftpd.conf &
 go
 mkdir /tmp/empty
 wait
@@ -97,28 +98,30 @@ wait
     "imap": Service(DOVECOT, "of 64 bytes"),
     "ldap": Service(
         """
-echo disallow bind_anon >/tmp/slapd.conf
-slapd -d 0 -f /tmp/slapd.conf &
+echo disallow bind_anon >slapd.conf
+slapd -d 0 -f slapd.conf &
 go
 kill $!
 wait
-echo >/tmp/slapd.conf
-exec slapd -d 0 -f /tmp/slapd.conf
+echo >slapd.conf
+exec slapd -d 0 -f slapd.conf
 """,
         "anonymous bind disallowed",
     ),
     "memcached": Service(
-        "memcached -c 30 & go; kill $!; wait; exec memcached", "Too many open", user="nobody"
+        "echo a:b >auth\nmemcached -Y auth &\ngo\nkill $!\nwait\nexec memcached",
+        "CLIENT_ERROR unauthenticated",
+        user="nobody",
     ),
     "mqtt": reloaded(
         r"listener 1883\nallow_anonymous false",
         r"listener 1883\nallow_anonymous true",
-        "mosquitto -c /tmp/conf",
+        "mosquitto -c conf",
         r"\x05",
     ),
     "mysql": Service(MARIADB, "is not allowed to connect"),
     "nats": reloaded(
-        "authorization {user: a, password: b}", "", "nats-server -c /tmp/conf", "of 5006 bytes"
+        "authorization {user: a, password: b}", "", "nats-server -c conf", "of 5006 bytes"
     ),
     "pop3": Service(DOVECOT, "of 3 bytes"),
     "postgresql": Service(POSTGRES, "reply: E", user="postgres"),
@@ -128,7 +131,7 @@ exec slapd -d 0 -f /tmp/slapd.conf
     "ssh": reloaded(
         "PerSourceMaxStartups 0",
         "",
-        "mkdir -p /run/sshd; /usr/sbin/sshd -D -f /tmp/conf",
+        "mkdir -p /run/sshd; /usr/sbin/sshd -D -f $PWD/conf",
         "Not allowed at this time",
     ),
 }

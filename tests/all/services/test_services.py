@@ -89,7 +89,7 @@ def test_a_service_that_becomes_usable(container: Container, name: str) -> None:
 
 def test_waits_do_not_lock_the_host_out(container: Container) -> None:
     """A wait for MariaDB is no connect error; one that only reads the greeting is."""
-    login = "mariadb --host=service --user=app --execute 'SELECT 1'"
+    login = "mariadb --host=service --user=app --skip-ssl --execute 'SELECT 1'"
     wait = f"SERVER_PROTOCOL=mysql {CLIENT}"
     container.exec_run(["touch", "/tmp/go"])
     container.exec_run(SERVICES["mysql"].command, detach=True)
