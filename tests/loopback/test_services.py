@@ -12,7 +12,9 @@ GREETING = (
     b"K\0\0\0\n9.7.4-2\0\x0c\0\0\0S\x18^^zCvM\0\xff\xff\xff\x02\0\xff\xdf\x15\0\0\0\0\0\0\0\0\0\0"
     b"\x02&~vH-]%a /X\0caching_sha2_password\0"
 )
-DENIED = b"G\0\0\x02\xff\x15\x04#28000Access denied for user 'nobody'@'service' (using password: NO)"
+DENIED = (
+    b"G\0\0\x02\xff\x15\x04#28000Access denied for user 'nobody'@'service' (using password: NO)"
+)
 BLOCKED = b"i\0\0\0\xffi\4Host '198.18.0.10' is blocked because of many connection errors; "
 BLOCKED += b"unblock with 'mysqladmin flush-hosts'"
 NOT_ALLOWED = b"@\0\0\0\xffj\4Host 'service' is not allowed to connect to this MySQL server"
@@ -38,7 +40,7 @@ RECORDED = {
 
 @pytest.mark.parametrize("protocol", RECORDED)
 def test_a_service_that_becomes_usable(protocol: str) -> None:
-    """Each answer of a service that cannot be used costs an attempt; the usable one ends the wait."""
+    """An answer of a service that cannot be used costs an attempt; another ends the wait."""
     unusable, usable = RECORDED[protocol]
     answers = chain(unusable, repeat(usable))
 

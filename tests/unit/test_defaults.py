@@ -57,6 +57,7 @@ def test_the_example_quotes_what_compose_would_read() -> None:
         ("docker-compose.yml", {*NETWORK, "SERVER_HOST", "SERVER_PORT"}),
         ("deploy/stack.yml", {"SERVER_PORT"}),
         ("examples/wait-for.yml", {"PYTHON_IMAGE"}),
+        ("examples/wait-for-two.yml", {"PYTHON_IMAGE"}),
     ],
 )
 def test_compose_has_no_default_but_what_it_needs(path: str, needed: set[str]) -> None:
@@ -67,7 +68,7 @@ def test_compose_has_no_default_but_what_it_needs(path: str, needed: set[str]) -
         match = re.match(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", form)
         assert match, form
         found[match[1]] = match[2]
-    for own in ("SERVER_IMAGE", "CLIENT_IMAGE", "DATABASE_IMAGE"):
+    for own in ("SERVER_IMAGE", "CLIENT_IMAGE"):
         found.pop(own, None)
 
     assert found == {name: DOTENV[name] for name in needed}
