@@ -8,6 +8,7 @@ import yaml
 from dotenv import dotenv_values
 
 from app.config import ClientConfig, Environment, ServerConfig
+from app.services import SERVICES
 from tests.lib.support import ROOT
 
 
@@ -104,3 +105,11 @@ def test_a_stop_is_over_before_docker_kills() -> None:
     grace = load_services("docker-compose.yml")["server"]["stop_grace_period"]
 
     assert float(DEFAULTS["DRAIN_TIMEOUT"]) < float(grace.removesuffix("s"))
+
+
+@pytest.mark.parametrize("path", ["docs/reference.md", "docs/pt-BR/referencia.md"])
+def test_the_reference_has_each_protocol_and_its_port(path: str) -> None:
+    """The table of services has a row for each row of the program's."""
+    rows = re.findall(r"(?m)^\| `([a-z0-9]+)` \| (\d+) \|", (ROOT / path).read_text())
+
+    assert rows == [(name, port) for name, (port, *_) in SERVICES.items()]
