@@ -147,6 +147,6 @@ def _failure(error: OSError, status: Status, progress: str = "") -> Failed:
     if cause in ("ECONNRESET", "EPIPE", "ECONNABORTED"):
         status = CLOSED
     why = error.strerror or str(error)
-    if cause in ("EAI_NODATA", "EAI_ADDRFAMILY"):
-        why = "The name has no IPv4 address"
+    if cause in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY"):
+        why += " (no IPv4 address)"  # it may have an IPv6 address
     return Failed(status, why + progress, cause)

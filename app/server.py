@@ -174,8 +174,8 @@ class Server:
         # One more than MAX_CONNECTIONS, if one is a health check: it costs no client its place.
         while len(self._connections) >= self._room + bool(self._health_checks):
             oldest = next(iter(self._connections.values()))
-            # Look before closing. If all have spoken, the one served longest ago goes.
-            if looks and self._answer(oldest):
+            # If all have spoken, the one served longest ago goes.
+            if looks and self._has_spoken(oldest):
                 looks -= 1
                 continue
             self._close(oldest, "evicted")
@@ -195,10 +195,13 @@ class Server:
             if idle_at > self._now:
                 due = min(due, idle_at)
                 break
-            # Look before closing: time passes while the process is stopped.
-            if not self._answer(oldest):
+            if not self._has_spoken(oldest):
                 self._close(oldest, "idle")
         return due - self._now if due < math.inf else -1
+
+    def _has_spoken(self, connection: Connection) -> bool:
+        """Look before closing: answer bytes that have arrived meanwhile, if there are any."""
+        return not connection.unsent and self._answer(connection)
 
     def _answer(self, connection: Connection) -> bool:
         """Answer a chunk, or send more of a reply: until that is sent, nothing more is read.

@@ -34,6 +34,7 @@ ERRORS = {
     "ppoll": "EINTR ENOMEM",
     "clock_nanosleep": "EINTR",
     "write": "EAGAIN EDQUOT EFBIG EINTR EIO ENOSPC EPIPE",
+    "openat": "EMFILE ENFILE ENOMEM",
     "clone": "EAGAIN ENOMEM",
     "clone3": "EAGAIN ENOMEM",
     "futex": "",  # where one fails, glibc takes it for damage and ends the process

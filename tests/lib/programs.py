@@ -117,6 +117,10 @@ class Program:
     def freeze(self) -> None:
         """Stop it, so that what is sent before ``thaw`` waits for it."""
         self.signal(signal.SIGSTOP)
+        self.wait_until_stopped()
+
+    def wait_until_stopped(self) -> None:
+        """Wait until it stands still, by ``freeze`` or by itself."""
         assert os.WIFSTOPPED(os.waitpid(self.process.pid, os.WUNTRACED)[1])
 
     def thaw(self) -> None:
@@ -135,12 +139,14 @@ class Server(Program):
     """The server, at an address of its own and a port that the system chooses.
 
     Unless the test ends it, it must stop in order: exit code 0, nothing on stdout, and in the log
-    nothing but lines of the log.
+    nothing but lines of the log. ``before`` of the class runs in every server.
     """
+
+    before = ""
 
     def __init__(self, *, prefix: Sequence[str] = (), before: str = "", **env: str) -> None:
         env = {"HOST": own_address(), "PORT": "0"} | env
-        super().__init__("server", env, prefix=prefix, before=before)
+        super().__init__("server", env, prefix=prefix, before=self.before + before)
 
     def __exit__(self, *failure: object) -> None:
         try:

@@ -27,9 +27,9 @@ def ask(sock: socket.socket) -> None:
         raise ConnectionError("closed")
 
 
-def read_replies(sock: socket.socket, number: int) -> None:
-    """Read so many replies."""
-    if len(receive(sock, number * len(LONG_REPLY))) < number * len(LONG_REPLY):
+def read_reply(sock: socket.socket) -> None:
+    """Read a whole reply."""
+    if len(receive(sock, len(LONG_REPLY))) < len(LONG_REPLY):
         raise ConnectionError("closed")
 
 
@@ -37,7 +37,7 @@ def visit(address: Address) -> None:
     """Make one exchange."""
     with connect(address) as sock:
         ask(sock)
-        read_replies(sock, 1)
+        read_reply(sock)
 
 
 def stay(address: Address) -> Iterator[None]:
@@ -48,9 +48,8 @@ def stay(address: Address) -> Iterator[None]:
         sock.connect(address)
         for _ in range(2):
             ask(sock)
-            ask(sock)
             yield
-            read_replies(sock, 2)
+            read_reply(sock)
         assert receive_all(sock) == b""  # once the server stops
 
 
@@ -68,7 +67,7 @@ def server(fault: Fault | None, trace: Path) -> str:
             return None
 
         first = until(arrive, is_right=lambda sock: sock or program.process.poll() is not None)
-        if first and (not fault or fault.call == "getsockopt"):
+        if first and not fault:
             assert receive_all(first) == b""  # only here, because it takes its time
             arrive()
 
@@ -114,7 +113,7 @@ def client(host: str, fault: Fault | None, trace: Path) -> str:
     assert all(line.split()[0] in ("INFO", "WARNING", "ERROR") for line in log), log
     if fault and fault.call == "write" and not outcome.stdout:
         assert outcome.exit_code == 0
-        assert "ERROR cannot write the result" in log[-1], log
+        assert any("ERROR cannot write the result" in line for line in log), log
         return "says that it cannot write the result and why, and ends with 0"
     result = outcome.json
     ended = result["status"], result["exit_code"]

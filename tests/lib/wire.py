@@ -5,13 +5,16 @@ in whatever way they end. Links and firewall rules go with it.
 """
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from tests.lib.support import PATIENCE
 
 WIRE = "198.18.0."  # RFC 2544 keeps 198.18.0.0/15 for tests
+DELAY = Path(__file__).parent / "delay.py"
 HOLD = "ip link set lo up && echo up && exec cat"
 
 
@@ -57,13 +60,31 @@ class Wire(NamedTuple):
 
 
 @contextmanager
-def wire(mtu: int = 1500) -> Iterator[Wire]:
-    """Join two new hosts by a wire for packets up to a size."""
+def wire(mtu: int = 1500, delay: float = 0) -> Iterator[Wire]:
+    """Join two new hosts by a wire for packets up to a size, which take ``delay`` seconds."""
     with ExitStack() as stack:
         client, server = stack.enter_context(Host()), stack.enter_context(Host())
-        client.run(f"ip link add wire type veth peer name wire netns {server.pid}")
+        if delay:
+            stack.enter_context(long_wire(client, server, delay))
+        else:
+            client.run(f"ip link add wire type veth peer name wire netns {server.pid}")
         for number, host in enumerate((client, server), start=1):
             host.run(f"ip address add {WIRE}{number}/24 dev wire")
             # A segment at a time: this wire would carry many of them in one packet of 64 KiB.
             host.run(f"ip link set wire mtu {mtu} gso_max_segs 1 up")
         yield Wire(client, server, f"{WIRE}2")
+
+
+@contextmanager
+def long_wire(client: Host, server: Host, delay: float) -> Iterator[None]:
+    """Join two hosts by a third, which delays what it carries: not every kernel has netem."""
+    with Host() as middle:
+        for name, host in (("client", client), ("server", server)):
+            host.run(f"ip link add wire type veth peer name {name} netns {middle.pid}")
+            middle.run(f"ip link set {name} up")
+        command = [*middle.prefix, sys.executable, str(DELAY), str(delay), "client", "server"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as carrier:
+            assert carrier.stdout
+            assert carrier.stdout.readline() == b"up\n"
+            yield
+            carrier.kill()

@@ -204,6 +204,8 @@ def test_how_it_ends(name: str, outcomes: dict[str, Outcome]) -> None:
     assert outcome.stdout.removesuffix("\n").isprintable()
     check_json(case, outcome.json)
     check_log(case, outcome.stderr)
+    # No line says that it waits unless another attempt follows.
+    assert outcome.stderr.count(" INFO waiting for ") < outcome.json["attempts"]
     check_time(case, outcome.json["waited_s"], outcome.json["attempts"])
 
 
@@ -353,19 +355,25 @@ def test_a_wait_is_reported_again_after_10_s() -> None:
 
 
 @linux_only
-def test_a_client_without_a_descriptor_waits_for_one() -> None:
-    """Where the process may open no more, that can pass, and without a deadline it waits."""
-    with refusing() as sock, client(sock.getsockname(), DEADLINE="0") as waiting:
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_client_without_a_descriptor_waits_for_one(output: str) -> None:
+    """A client that may open no file waits for a descriptor, and needs only that of its socket."""
+    env = {"DEADLINE": "0", "OUTPUT": output}
+    with refusing() as sock, client(sock.getsockname(), **env) as waiting:
         waiting.wait_for("waiting for .* refused")
         pid, kind = waiting.process.pid, resource.RLIMIT_NOFILE
-        limits = resource.prlimit(pid, kind, (3, resource.getrlimit(kind)[1]))
+        hard = resource.getrlimit(kind)[1]
+        resource.prlimit(pid, kind, (3, hard))
         waiting.wait_for("waiting for .* open files")
-        resource.prlimit(pid, kind, limits)
         sock.listen()
+        resource.prlimit(pid, kind, (4, hard))
         with sock.accept()[0] as connection:
-            says(REPLY)(connection)
+            says(b"KO\r\n")(connection)
+        outcome = waiting.outcome()
 
-        assert waiting.outcome().exit_code == 0
+    assert outcome.exit_code == 76
+    assert r"ERROR failed: unexpected reply: KO\r\n (" in outcome.stderr
+    assert output == "text" or outcome.json["reply"] == "KO\r\n"
 
 
 def test_the_longest_durations_are_no_more_than_long() -> None:

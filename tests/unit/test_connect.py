@@ -106,6 +106,19 @@ def test_a_look_up_that_fails_can_be_made_again(monkeypatch: pytest.MonkeyPatch)
     assert lookup.addresses("server", later()) == [ADDRESS]
 
 
+def test_a_name_without_an_ipv4_address_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure for a name that has only IPv6 addresses says that an IPv4 address is missing."""
+
+    def look_up(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NODATA, "No address associated with hostname")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    failed = failure("server", 1, Lookup())
+
+    assert (failed.status, failed.cause) == (("unresolved", 68), "EAI_NODATA")
+    assert "no IPv4 address" in str(failed)
+
+
 @linux_only  # elsewhere loopback has one address
 def test_the_addresses_of_a_name_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an address that refuses nor one that is deaf keeps the client from the next."""

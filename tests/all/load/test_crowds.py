@@ -1,8 +1,10 @@
 """More clients than the server has room for, and clients that take all that they can get."""
 
 import re
+import select
 import socket
 import statistics
+import subprocess
 import threading
 import time
 from contextlib import ExitStack
@@ -116,6 +118,33 @@ def test_clients_that_never_read() -> None:
         assert " failed=100" in server.stop().stderr
 
 
+def test_the_kernel_holds_little_of_what_nobody_reads() -> None:
+    """For 1,000 clients that send and never read it holds at most 64 MiB, and others are served."""
+    with Server(REPLY=LARGE_REPLY.decode(), IDLE_TIMEOUT="0") as server, ExitStack() as stack:
+        ordinary = OrdinaryClient(server, LARGE_REPLY)
+        clients = [stack.enter_context(server.connect()) for _ in range(999)]
+        poller = select.poll()
+        for sock in clients:
+            sock.setblocking(False)
+            poller.register(sock, select.POLLOUT)
+        by_number = {sock.fileno(): sock for sock in clients}
+        until_quiet = iter(lambda: poller.poll(500), [])
+        for ready in until_quiet:
+            for number, _ in ready:
+                by_number[number].send(bytes(65536))
+        ordinary.exchange(20)
+        ordinary.check()
+
+        address = "{}:{}".format(*server.address)
+        listed = subprocess.run(
+            ["ss", "-Htmn", "src", address], capture_output=True, text=True, check=True
+        ).stdout
+        # Received, to be sent, and set aside for more, of each socket: see ss(8).
+        held = re.findall(r"skmem:\(r(\d+),.*?,f(\d+),w(\d+)", listed)
+        assert len(held) >= 999
+        assert sum(int(bytes_) for sock in held for bytes_ in sock) <= 64 * 2**20
+
+
 def test_clients_that_never_read_make_room() -> None:
     """A reply that is not read is silence: it is no way to hold a place."""
     with Server(REPLY=LARGE_REPLY.decode(), MAX_CONNECTIONS="20") as server, ExitStack() as stack:
@@ -123,12 +152,12 @@ def test_clients_that_never_read_make_room() -> None:
         OrdinaryClient(server, LARGE_REPLY).exchange(50)
 
 
-def test_a_message_of_one_gib() -> None:
+def test_a_message_of_256_mib() -> None:
     """A message without end is answered chunk by chunk; others are served, memory stays."""
     chunk = bytes(2**20)
 
     def send() -> None:
-        for _ in range(1024):
+        for _ in range(256):
             sock.sendall(chunk)
         sock.shutdown(socket.SHUT_WR)
 
@@ -151,4 +180,4 @@ def test_a_message_of_one_gib() -> None:
         (replies,) = re.findall(r" replies=(\d+)", server.stop().stderr)
 
     assert size == (int(replies) - len(ordinary.seconds)) * len(REPLY)
-    assert size >= 2**30 / 65536 * len(REPLY)
+    assert size >= 2**28 / 65536 * len(REPLY)
