@@ -69,6 +69,7 @@ def test_a_wrong_byte_beside_any_byte_is_final(prefix: bool) -> None:
     }
 
     assert [*decisions.values()] == [None, None, None, False, False, False]
+    assert matches(b"HTTP/1.", [b"HTTP/1.", b""], prefix=prefix) is None
     assert matches(b"HTTP/1.\xff 2", reply, prefix=prefix) is True
     assert matches(b"HTTP/1.1 200", reply, prefix=prefix) is prefix
 
