@@ -154,6 +154,8 @@ def main() -> int:
     in_json = os.environ.get("OUTPUT") == "json" and not sys.argv[1:]
     if in_json:
         import json  # noqa: F401 - now, since later there may be no file descriptor for it
+    if "SERVER_PROTOCOL" in os.environ or sys.argv[1:]:
+        from . import services  # noqa: F401 - for the same reason
     verdict = Verdict(as_json if in_json else as_text)
     # Before anything that can wait: to PID 1 of a container, a signal without a handler is lost.
     handle_ending_signals(verdict.interrupt)

@@ -11,6 +11,7 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 ANY_ADDRESS = "0.0.0.0"  # to listen on; connect(2) takes it for the client's own host
 HEALTH_ADDRESS = "127.8.8.8"  # of the health check: nobody outside this host can have it
 LONGEST = 1_000_000  # seconds; poll(2) and epoll_wait(2) take milliseconds as a C int
+REPLY = "SERVER OK - STATUS 200"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _DIGITS = re.compile(r"[0-9]{1,99}")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -61,16 +62,29 @@ class Environment:
         expected = f"plain decimal seconds, such as 2 or 0.25, at most {LONGEST}"
         raise self._invalid(name, expected if zero else f"{expected} and above 0")
 
-    def data(self, name: str, default: str, low: int, high: int, meaning: str) -> bytes:
-        """Read from ``low`` to ``high`` bytes, written as text with escapes."""
+    def data(self, name: str, default: str, low: int, meaning: str, wild: str = "") -> list[bytes]:
+        """Read from ``low`` to 65536 bytes, with escapes; ``wild`` is one that ends a part."""
+        # Without ``\\``: in ``\\?`` the question mark is no escape.
+        text = self._text(name, default, meaning).replace(r"\\", r"\x5c")
         try:
-            data = unescape(self._text(name, default, meaning))
-            if low <= len(data) <= high:
-                return data
+            parts = [unescape(part) for part in (text.split(wild) if wild else [text])]
+            if low <= len(b"?".join(parts)) <= 65536:
+                return parts
         except ValueError:
             pass  # an escape that is none
-        expected = rf"{low} to {high} bytes of UTF-8, a backslash only in \r \n \t \0 \\ \xNN"
-        raise self._invalid(name, expected)
+        escapes = rf"\r \n \t \0 \\ \xNN {wild}".rstrip()
+        raise self._invalid(name, f"{low} to 65536 bytes of UTF-8, a backslash only in {escapes}")
+
+    def protocol(self, name: str, meaning: str) -> None:
+        """Read the name of a protocol, which sets defaults of the variables read after it."""
+        self.asked[name] = "", meaning
+        if name in self._variables:
+            from .services import NAMES, SERVICES  # main imports it first
+
+            if not (service := SERVICES.get(self._variables[name])):
+                raise self._invalid(name, f"one of {', '.join(SERVICES)}")
+            defaults = zip(NAMES, (*service, "prefix", "retry"), strict=True)
+            self._variables = dict(defaults) | dict(self._variables)
 
     def word(self, name: str, words: tuple[str, ...], meaning: str) -> str:
         """Read one of these words; the first is the default."""
@@ -109,7 +123,7 @@ class ServerConfig:
         self.max_connections = env.whole("MAX_CONNECTIONS", "1000", 1, 1_000_000, meaning)
         meaning = "on shutdown, wait this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, 65536, "the server's reply")
+        [self.reply] = env.data("REPLY", REPLY, 1, "what to reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 
@@ -118,9 +132,11 @@ class ClientConfig:
 
     def __init__(self, env: Environment) -> None:
         self.server_host = env.host("SERVER_HOST", "192.168.15.10", "IPv4 address or host name")
+        env.protocol("SERVER_PROTOCOL", "what the server speaks, see below")
         self.server_port = env.whole("SERVER_PORT", "8888", 1, 65535, "TCP port of the server")
         meaning = "what to send; empty: wait for a greeting"
-        self.message = env.data("MESSAGE", "Testando conexão", 0, 65536, meaning)
+        [self.message] = env.data("MESSAGE", "Testando conexão", 0, meaning)
+        self.reply = env.data("REPLY", REPLY, 1, r"what to expect; \?: any one byte", r"\?")
         meaning = "how to compare (prefix: extra bytes allowed)"
         self.reply_match = env.word("REPLY_MATCH", ("exact", "prefix"), meaning)
         self.wrong_reply = env.word("WRONG_REPLY", ("fail", "retry"), "on an unexpected reply")
@@ -130,7 +146,6 @@ class ClientConfig:
         meaning = "give up after this many seconds; 0: never"
         self.deadline = env.seconds("DEADLINE", "60", meaning, zero=True)
         self.output = env.word("OUTPUT", ("text", "json"), "result on stdout")
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, 65536, "the server's reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 

@@ -18,7 +18,11 @@ def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
     command = f"python3 -m {__package__}.{program}" if is_module else sys.argv[0]
     text = f"{command} [--help | --version]\n\nEnvironment variables:\n"
     for name, (default, meaning) in env.asked.items():
-        text += f"  {f'{name}={default}':<28}  {meaning}\n"
+        text += f"  {f'{name}={default}'.removesuffix('='):<28}  {meaning}\n"
+    if config is ClientConfig:
+        from .services import NAMES, SERVICES  # main imports it first
+
+        text += f"\nSERVER_PROTOCOL sets {', '.join(NAMES)}:\n  {', '.join(SERVICES)}\n"
     return answer(text)
 
 
