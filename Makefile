@@ -1,6 +1,8 @@
 .POSIX:
 PYTHON ?= python3
 export PYTHON
+unexport PYTHONSAFEPATH  # which hides this folder from python3 -m
+$(if $(wildcard scripts/python.sh),,$(error make runs in its own folder: make -C FOLDER TARGET))
 bin = .venv-lint/bin
 
 help: ## list these targets
@@ -15,16 +17,17 @@ packets: python ## run it with every packet explained; LANGUAGE=pt in Portuguese
 record: python ## draw docs/run.svg from what make run shows
 	@$(PYTHON) -m scripts.record
 
-picture: python ## draw docs/packets.png from docs/packets.pcap, by Chromium
-	@LANGUAGE=en $(PYTHON) -m packets.run docs/packets.pcap
-	@grep -v "<time>00:46:0\|<time>00:46:10" docs/packets.html >docs/packets-part.html
-	@chromium --headless --no-sandbox --hide-scrollbars --window-size=1240,1130 \
-		--screenshot=docs/packets.png docs/packets-part.html
-	@rm docs/packets-part.html
+picture: python ## draw docs/packets*.png from docs/packets.pcap, by Chromium
+	@for language in en pt-BR; do \
+		LANGUAGE=$$language $(PYTHON) -m packets.run docs/packets.pcap >/dev/null && \
+		sed '/^<div class="row note/,/SYN-SENT/{/SYN-SENT/!d;}; /<b>ARP/d; /<b>17 bytes/s/class="packet"/& open/' \
+			docs/packets.html >docs/part.html && \
+		chromium --headless --no-sandbox --hide-scrollbars --window-size=1240,1600 \
+			--screenshot=docs/packets.$$language.png docs/part.html; \
+	done; rm docs/part.html
 
 up: python ## start the pair in the background
 	@$(PYTHON) -m scripts.ready
-	@docker compose build --quiet
 	@docker compose up --detach
 
 down: docker ## stop what make up started
@@ -54,7 +57,7 @@ test-cluster: venv ## run the tests of Docker Swarm, which need root
 soak: venv ## keep the server under everything at once for ten minutes, then as long in any order
 	@SOAK_SECONDS=600 .venv/bin/python -m pytest tests/all/load/test_soak.py tests/all/load/test_any_order.py
 
-faults: venv ## let every system call fail once, and write docs/faults.md
+faults: venv ## let every system call fail once, and write tests/all/faults/table.txt
 	@FAULTS=all .venv/bin/python -m scripts.run_tests tests/all/faults
 
 bench: ## measure speed beside other servers, in five minutes; QUICK=1 in one
@@ -89,7 +92,7 @@ lint: ## check formatting, code, types, Dockerfiles, scripts, workflows and docu
 		docker stack config --compose-file deploy/stack.yml >/dev/null; \
 	fi
 
-clean: python ## take away what all of these have made: environments, images, Compose if it is ours
+clean: python ## remove what all of these have made: environments, files, images, Compose if it is ours
 	@$(PYTHON) -m scripts.clean
 
 python:

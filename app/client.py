@@ -3,27 +3,26 @@
 stdout carries the result and nothing else; the log goes to stderr.
 """
 
-import logging
 import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from signal import Signals
 
 from .config import EXIT_CONFIG, ClientConfig, ConfigError, Environment
-from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange
-from .log import set_up_logging
+from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange, tcp_info
+from .log import STDOUT, log, set_up_logging, takes, write
 from .process import block_ending_signals, handle_ending_signals
-from .result import PATIENCE, Attempt, Verdict, as_json, as_text
-from .tcp_info import tcp_info
+from .result import Attempt, as_json, as_text
 from .usage import usage
 
 REPORT_INTERVAL = 10.0  # seconds after which a line says again that the client waits
+PATIENCE = 0.1  # seconds that a reader of stdout or stderr may take before it is given up
 
-log = logging.getLogger(__name__)
 
-
-def connect_to_server(config: ClientConfig, verdict: Verdict) -> Attempt:
+def connect_to_server(config: ClientConfig, verdict: "Verdict") -> Attempt:
     """Try to get the reply, wait, and try again until it comes; return the last attempt.
 
     A wrong reply may be final; otherwise it ends when DEADLINE leaves no time to try again.
@@ -75,6 +74,59 @@ def try_once(config: ClientConfig, lookup: Lookup, deadline: float) -> Attempt:
     return attempt
 
 
+class Verdict:
+    """The end of a client: decided once, by main or by a signal, and written once."""
+
+    def __init__(self, form: Callable[[Attempt, int, float], str]) -> None:
+        self._form = form
+        self._began = time.monotonic()
+        self._text = ""
+        self._exit_code: int | None = None  # until it is decided
+        self._is_handling = False
+        self.attempts = 0
+
+    @property
+    def waited_s(self) -> float:
+        """The seconds that attempts and pauses took so far."""
+        return time.monotonic() - self._began if self.attempts else 0.0
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempts}, {self.waited_s:.1f} s"
+
+    def give(self, attempt: Attempt) -> int:
+        """End with this attempt: write the result on stdout; return the exit code."""
+        exit_code = self._decide(attempt)  # a signal that comes before does not return here
+        self._write()
+        return exit_code
+
+    def interrupt(self, number: int, _: object) -> None:
+        """Handle a signal: end the process with the result, wherever it is."""
+        if self._is_handling:
+            return  # signals that come faster than this runs would nest without end
+        self._is_handling = True
+        if is_first := self._exit_code is None:
+            why = f"Interrupted by {Signals(number).name}"
+            self._decide(Attempt(Failed(("interrupted", 128 + number), why)))
+        # What is being written goes on, unless nobody takes it.
+        goes_on = not is_first and takes(STDOUT, PATIENCE)
+        self._is_handling = False
+        if is_first:
+            self._write()
+        if not goes_on:
+            os._exit(self._exit_code or 0)
+
+    def _decide(self, attempt: Attempt) -> int:
+        self._text = self._form(attempt, self.attempts, self.waited_s)
+        self._exit_code = attempt.failure.status[1] if attempt.failure else 0
+        return self._exit_code
+
+    def _write(self) -> None:
+        try:
+            write(STDOUT, self._text)
+        except OSError as error:
+            log.error("cannot write the result: %s", error.strerror)
+
+
 def run(verdict: Verdict) -> int:
     """Wait for the expected reply, write the result and then log it; return the exit code."""
     try:
@@ -90,8 +142,6 @@ def run(verdict: Verdict) -> int:
     code = verdict.give(attempt)
     if rtt_ms := attempt.measured["rtt_ms"]:
         how += f", round trip {rtt_ms:.2f} ms"
-    if resent := attempt.measured["resent"]:
-        how += f", segments sent again: {resent}"
     if attempt.failure:
         log.error("failed: %s (%s)", attempt.failure, how)
     else:
@@ -105,11 +155,11 @@ def main() -> int:
     if in_json:
         import json  # noqa: F401 - now, since later there may be no file descriptor for it
     if "SERVER_PROTOCOL" in os.environ or sys.argv[1:]:
-        from . import services  # noqa: F401 - for the same reason
+        from . import services  # now, for the same reason
     verdict = Verdict(as_json if in_json else as_text)
     # Before anything that can wait: to PID 1 of a container, a signal without a handler is lost.
     handle_ending_signals(verdict.interrupt)
-    code = usage("client", ClientConfig) if sys.argv[1:] else run(verdict)
+    code = usage("client", ClientConfig, services.HELP) if sys.argv[1:] else run(verdict)
     block_ending_signals()
     return code
 

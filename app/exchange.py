@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 import threading
 import time
 from signal import SIG_BLOCK, pthread_sigmask, valid_signals
@@ -21,8 +22,7 @@ SHOWN_BYTES = 200  # of a wrong reply, in the result
 class Failed(Exception):
     """Why the expected reply did not come.
 
-    ``cause`` is the symbolic name of the system's error, None if there is none; ``received`` the
-    first bytes of a wrong reply.
+    ``cause`` is the system's error, such as ECONNREFUSED; ``received`` begins a wrong reply.
     """
 
     def __init__(
@@ -73,8 +73,7 @@ class Lookup:
 def connect(host: str, port: int, until: float, lookup: Lookup, source: str = "") -> socket.socket:
     """Connect to the first address of a host that accepts, before ``until`` (monotonic seconds).
 
-    Addresses that do not answer share the time; ``source`` is the local address, if it matters.
-    Raises Failed.
+    Addresses that do not answer share the time; ``source`` is the local one. Raises Failed.
     """
     try:
         addresses = lookup.addresses(host, until)
@@ -128,6 +127,21 @@ def exchange(
         shown = received[:SHOWN_BYTES]
         raise Failed(WRONG_REPLY, f"unexpected reply: {printable(shown)}", received=shown)
     return received
+
+
+def tcp_info(sock: socket.socket) -> dict[str, float | None]:
+    """Ask the kernel about a connection, tcp(7); what it does not tell is left out.
+
+    ``rtt_ms`` is the smoothed round-trip time, None until there is one; ``mss`` is bytes in a
+    segment that it sends; ``resent`` is segments sent again, the SYN included.
+    """
+    try:
+        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    except (OSError, AttributeError):  # macOS has no TCP_INFO
+        return {}
+    # Offsets in struct tcp_info, linux/tcp.h.
+    mss, rtt, resent = (int.from_bytes(data[at : at + 4], sys.byteorder) for at in (16, 68, 100))
+    return {"rtt_ms": rtt / 1000 or None, "mss": mss, "resent": resent}
 
 
 def remaining(until: float) -> float:

@@ -1,18 +1,15 @@
 """The health check of the server's image: one whole exchange with the server, 0 or 1."""
 
-import logging
 import os
 import sys
 import time
 
 from .config import ANY_ADDRESS, HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
 from .exchange import Failed, Lookup, connect, exchange
-from .log import set_up_logging
+from .log import log, set_up_logging
 from .usage import usage
 
 SECONDS = 3.0
-
-log = logging.getLogger(__name__)
 
 
 def main() -> int:

@@ -5,10 +5,13 @@ import os
 import select
 import sys
 import time
+from contextlib import suppress
 
 # Not 1 and 2 if they were closed from the start: those numbers may by now belong to sockets.
 STDOUT = 1 if sys.stdout else -1
 STDERR = 2 if sys.stderr else -1
+
+log = logging.getLogger(__package__)
 
 
 class LineHandler(logging.Handler):
@@ -20,22 +23,17 @@ class LineHandler(logging.Handler):
     patience: float | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        what = f"{record.levelname} {record.getMessage()}"
+        with suppress(OSError):  # there is nowhere else to report it
             if self.patience is None or takes(STDERR, self.patience):
-                write(STDERR, self.format(record) + "\n")
-        except OSError:
-            pass  # there is nowhere else to report it
+                write(STDERR, f"{when}.{int(record.msecs):03}Z {what}\n")
 
 
 def set_up_logging(level: str, patience: float | None = None) -> None:
     """Log lines of at least this level, as ``2026-11-23T12:30:23.619Z INFO listening on …``."""
-    form = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    form.converter = time.gmtime
     handler = LineHandler()
     handler.patience = patience
-    handler.setFormatter(form)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # The lines do not name their origin: see "Optimization" in the HOWTO of logging.
     logging._srcfile = None

@@ -25,5 +25,4 @@ def allow_descriptors() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # macOS does not grant the limit that it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,7 +1,6 @@
 """The server: one thread, one epoll, and every connection in one ordered map."""
 
 import errno
-import logging
 import math
 import os
 import select
@@ -11,9 +10,10 @@ import sys
 import time
 from collections import OrderedDict
 from contextlib import ExitStack, closing, suppress
+from logging import INFO
 
 from .config import EXIT_CONFIG, HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
-from .log import set_up_logging
+from .log import log, set_up_logging
 from .process import allow_descriptors, block_ending_signals, handle_ending_signals
 from .protocol import printable
 from .usage import usage
@@ -26,8 +26,6 @@ QUEUE_BYTES = 12 * 1024  # of the kernel for each direction; it doubles them, so
 OWN_DESCRIPTORS = 16  # standard streams, listener, epoll, wake-up pair, and some to spare
 PAUSE = 1.0  # seconds without accepting after accept(2) failed, and between warnings of evictions
 SHOWN_CHARACTERS = 200  # of a client's first message
-
-log = logging.getLogger(__name__)
 
 
 class Listener(socket.socket):
@@ -58,9 +56,9 @@ class Connection:
 class Server:
     """Answers every chunk that a client sends with the configured reply.
 
-    Its life is four verbs: bind, serve_forever, shutdown, close. ``address`` is known from bind
-    on. ``stops`` holds one item for each request to stop; who adds one from a signal handler has
-    ``wakeup_fd`` woken, signal.set_wakeup_fd(). Raises OSError if the system denies a socket.
+    Its life is four verbs: bind, serve_forever, shutdown, close. bind sets ``address``. A signal
+    handler asks for a stop by an item in ``stops``, and wakes ``waker``: signal.set_wakeup_fd().
+    Raises OSError if the system denies a socket.
     """
 
     def __init__(self, config: ServerConfig, stops: list[int] | None = None) -> None:
@@ -74,26 +72,22 @@ class Server:
         self._now = self._warn_at = time.monotonic()
         self._accept_at = math.inf  # while accepting is paused: when it goes on
         self._is_draining = False
-        self._poller: select.epoll | select.poll
-        if hasattr(select, "epoll"):
-            self._poller, self._second = select.epoll(), 1
-        else:  # macOS
-            self._poller, self._second = select.poll(), 1000
+        has_epoll = hasattr(select, "epoll")  # macOS has not
+        self._poller = select.epoll() if has_epoll else select.poll()
+        self._second = 1 if has_epoll else 1000
         self._listener = Listener()
         # epoll_wait(2) sees no flag that a signal handler sets, but it sees a byte.
-        self._wakened, self._waker = socket.socketpair()
-        for sock in (self._listener, self._wakened, self._waker):
+        self._wakened, self.waker = socket.socketpair()
+        for sock in (self._listener, self._wakened, self.waker):
             sock.setblocking(False)
-        self.wakeup_fd = self._waker.fileno()
         self.stops = [] if stops is None else stops
         self._poller.register(self._wakened, select.POLLIN)
 
     def bind(self) -> None:
         """Listen on the configured address. Raises OSError if that is not possible."""
-        self._room = self._config.max_connections
         allowed = allow_descriptors()
-        if allowed < self._room + OWN_DESCRIPTORS:
-            self._room = max(1, allowed - OWN_DESCRIPTORS)
+        self._room = min(self._config.max_connections, max(1, allowed - OWN_DESCRIPTORS))
+        if self._room < self._config.max_connections:
             log.warning("only %d file descriptors: at most %d connections", allowed, self._room)
         # The last server's connections may still be in TIME_WAIT.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -118,11 +112,11 @@ class Server:
     def shutdown(self) -> None:
         """Ask serve_forever to stop, from any thread; asked twice, it waits for no client."""
         self.stops.append(0)
-        self._waker.send(b"\0")
+        self.waker.send(b"\0")
 
     def close(self) -> None:
         """Close every socket."""
-        for sock in (self._listener, self._wakened, self._waker):
+        for sock in (self._listener, self._wakened, self.waker):
             sock.close()
 
     def _run_once(self, wait: float) -> None:
@@ -220,7 +214,7 @@ class Server:
                 if self._is_draining:
                     return True
                 is_first = not (connection.replies or connection.is_health_check)
-                if is_first and log.isEnabledFor(logging.INFO):
+                if is_first and log.isEnabledFor(INFO):
                     said = printable(self._buffer[:size], SHOWN_CHARACTERS)
                     log.info("%s: %s", connection, said)
             sent = sock.send(unsent)
@@ -245,15 +239,18 @@ class Server:
         return True
 
     def _wait_for_next(self, connection: Connection) -> None:
-        """Wait for room for the rest of a reply, or for the next chunk; in a stop for the end."""
+        """Wait for room for the rest of a reply, or for the next chunk; in a stop for the end.
+
+        A socket closed with unread input resets the connection, and a reply on its way is lost,
+        RFC 2525 section 2.17: so send no more, and discard what comes until the peer ends too.
+        """
         try:
             event = select.POLLOUT if connection.unsent else select.POLLIN
             self._poller.modify(connection.sock, event)
+            if self._is_draining and not connection.unsent:
+                connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            self._close(connection, "failed")
-            return
-        if self._is_draining and not connection.unsent:
-            self._half_close(connection)
+            self._close(connection, "failed" if connection.unsent else "reset")
 
     def _drain(self) -> None:
         """Close the listener, answer one chunk of each client, and send what is pending."""
@@ -269,7 +266,7 @@ class Server:
             # Sent longer ago than DRAIN_TIMEOUT, the last reply has had its time.
             is_recent = connection.active_at >= self._now - self._config.drain_timeout
             if connection.replies and is_recent:
-                self._half_close(connection)
+                self._wait_for_next(connection)
             else:
                 self._close(connection, "stopped")
         deadline = self._now + self._config.drain_timeout
@@ -277,15 +274,6 @@ class Server:
             self._run_once(deadline - self._now)
         for connection in [*self._connections.values()]:
             self._close(connection, "failed" if connection.unsent else "stopped")
-
-    def _half_close(self, connection: Connection) -> None:
-        """Send no more, and discard what comes until the peer ends too.
-
-        A socket closed with unread input resets the connection, and a reply on its way is lost:
-        RFC 2525, section 2.17.
-        """
-        with suppress(OSError):  # reset already, which is reported next
-            connection.sock.shutdown(socket.SHUT_WR)
 
     def _close(self, connection: Connection, why: str) -> None:
         del self._connections[connection.number]
@@ -311,7 +299,7 @@ def run(stops: list[int]) -> int:
     set_up_logging(config.log_level)
     try:
         with closing(Server(config, stops)) as server, ExitStack() as stack:
-            signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
+            signal.set_wakeup_fd(server.waker.fileno(), warn_on_full_buffer=False)
             stack.callback(signal.set_wakeup_fd, -1)
             server.bind()
             server.serve_forever()

@@ -10,21 +10,16 @@ from .log import STDERR, STDOUT, write
 EXIT_USAGE = 64  # EX_USAGE of sysexits.h
 
 
-def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
+def usage(program: str, config: type[ServerConfig | ClientConfig], note: str = "") -> int:
     """Answer the arguments of a program that reads this configuration; return its exit code."""
     env = Environment({})
     config(env)
-    command = sys.argv[0]
-    if command.endswith(".py"):
-        command = f"python3 -m {__package__}.{program}"
+    is_module = sys.argv[0].endswith(".py")
+    command = f"python3 -m {__package__}.{program}" if is_module else sys.argv[0]
     text = f"{command} [--help | --version]\n\nEnvironment variables:\n"
     for name, (default, meaning) in env.asked.items():
         text += f"  {f'{name}={default}'.removesuffix('='):<28}  {meaning}\n"
-    if config is ClientConfig:
-        from .services import NAMES, SERVICES  # main imports it first
-
-        text += f"\nSERVER_PROTOCOL sets {', '.join(NAMES)}:\n  {', '.join(SERVICES)}\n"
-    return answer(text)
+    return answer(text + note)
 
 
 def answer(text: str) -> int:

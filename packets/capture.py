@@ -11,13 +11,12 @@ try:
 except OSError as error:
     sys.exit(f"packet sockets: {error}")
 out = sys.stdout.buffer
-# Of a pcap with nanoseconds: version 2.4, UTC, nothing, the longest packet, Ethernet.
 out.write(pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 0x40000, 1))
 out.flush()
 print("ready", file=sys.stderr)
 while True:
     data, ancillary, *_ = sock.recvmsg(0x40000, 64)
     if data[12:14] in (b"\x08\x06", b"\x08\x00"):  # what the kernel says in IPv6 is in the way
-        seconds, nanoseconds = unpack("@ll", ancillary[0][2])
-        out.write(pack("<IIII", seconds, nanoseconds, len(data), len(data)) + data)
+        moment = unpack("@ll", ancillary[0][2])  # seconds and nanoseconds
+        out.write(pack("<IIII", *moment, len(data), len(data)) + data)
         out.flush()

@@ -10,16 +10,16 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from subprocess import PIPE, Popen
+from tempfile import TemporaryDirectory
 
 from packets.decode import decode, read_pcap
-from packets.page import page
+from packets.page import Page
 from packets.story import Row, Story, read_words
 from scripts import run
 from scripts.common import Problem, end_with, say
 from scripts.pair import Commands, Pair, Processes
 
-KEPT = Path("packets.pcap")
-LEFT = "containers may be left: docker compose down --remove-orphans"
+INTERRUPTED = {129, 130, 143}  # 128 and SIGHUP, SIGINT, SIGTERM: the run is not whole
 
 
 def read_log(path: Path) -> Iterator[Row]:
@@ -33,89 +33,95 @@ def read_log(path: Path) -> Iterator[Row]:
         yield Row(int(moment * 1e9), side, line)
 
 
-def plain(row: Row) -> str:
-    """Return a row as one line."""
-    if not row.packet:
-        return f"{row.side or '...'} | {row.text}"
-    way = {"client": "client → server  ", "server": "server → client  "}.get(row.side, "")
-    return f"packet | {row.clock()} {way}{row.tag}  {row.text}"
-
-
-def in_columns(row: Row, width: int) -> str:
-    """Return a row as lines in its side's colour and half of a terminal."""
-    color, column = {"client": (34, 0), "server": (32, width // 2)}.get(row.side, (33, width // 4))
-    arrow = {"client": "──▶ ", "server": "◀── "}.get(row.side, "")
-    text = f"{arrow}{row.tag}  {row.text}" if row.packet else row.text
+def shown(row: Row, words: dict[str, str], width: int) -> str:
+    """Return a row as one line, or with a width in its side's colour and half of a terminal."""
+    ends = {"client": ("client", "server"), "server": ("server", "client"), "": ()}[row.side]
+    names = [f"{words[end]} {row.states.get(end, '')}".strip() for end in ends]
+    text = "  ".join(filter(None, (" → ".join(names), row.tag, row.text)))
+    text = text if row.packet else f"{names[0] if names else '...'} | {row.text}"
+    if not width:
+        return f"{words['packet']} | {row.clock()} +{row.since:.6f} {text}" if row.packet else text
+    color, at = {"client": (34, 0), "server": (32, width // 2), "": (33, width // 4)}[row.side]
     lines = textwrap.wrap(text, width // 2 - 2, subsequent_indent="    ")
-    return "\n".join(f"{' ' * column}\033[{color}m{line}\033[0m" for line in lines)
+    return "\n".join(f"{' ' * at}\033[{color}m{line}\033[0m" for line in lines)
 
 
-def explain(pcap: Path) -> None:
-    """Tell what is in a capture and in the log beside it, in the order of time; make the page."""
-    words, width = read_words(), shutil.get_terminal_size().columns
-    columns = width >= 80 and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    seen = [Row(moment, packet=decode(data, length)) for moment, data, length in read_pcap(pcap)]
+def explain(pcap: Path, kept: Path, words: dict[str, str], why: str = "") -> None:
+    """Tell what a capture and its log show; save them with their page, unless it says why not."""
+    try:
+        captured = list(read_pcap(pcap))
+    except ValueError:
+        raise Problem(words["not_a_capture"].format(path=pcap)) from None
+    width = shutil.get_terminal_size().columns
+    width *= width >= 80 and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    seen = [Row(moment, packet=decode(data, length)) for moment, data, length in captured]
     rows = list(Story(words).tell([*seen, *read_log(pcap.with_suffix(".log"))]))
     say(f"\n{words['title']}:")
     for row in rows:
-        say(in_columns(row, width) if columns else plain(row))
-    html = pcap.with_suffix(".html")
-    html.write_text(page(rows, words), encoding="utf-8")
-    say(words["kept"].format(n=len(seen), pcap=pcap, page=html))
+        say(shown(row, words, width))
+    pcap.with_suffix(".html").write_text(Page(words, kept.parent).make(rows), encoding="utf-8")
+    try:
+        for end in (".pcap", ".log", ".html") * (kept != pcap and not why):
+            shutil.copyfile(pcap.with_suffix(end), kept.with_suffix(end))
+    except OSError as error:
+        why = f"{error.filename2 or error.filename}: {error.strerror}"
+    said, page = words["not_kept" if why else "kept"], kept.with_suffix(".html")
+    say(said.format(n=len(seen), page=page, pcap=kept, why=why))
 
 
-class Capture:
-    """Has the packets of a pair captured from before its client starts until both have ended."""
+def play(pcap: Path, words: dict[str, str]) -> int:
+    """Play the pair, its packets captured from before its client starts until both have ended."""
+    capture: list[Popen[str]] = []
 
-    _process: Popen[str] | None = None
-
-    def create(self) -> Commands:
-        """Create the containers and start to capture; where that cannot be, say so, do without."""
+    def create() -> Commands:
         here, usual = Path(__file__).parent, ("docker-compose.yml", "docker-compose.override.yml")
         files = os.environ.get("COMPOSE_FILE") or os.pathsep.join(filter(os.path.exists, usual))
         os.environ["CAPTURE"] = (here / "capture.py").read_text(encoding="utf-8")
-        os.environ["COMPOSE_FILE"] = f"{files}{os.pathsep}{here / 'compose.yml'}"
+        # By a relative path, since a folder may have the separator in its name.
+        os.environ["COMPOSE_FILE"] = files + os.pathsep + os.path.relpath(here / "compose.yml")
         try:
             commands = run.create()
-            self._start(run.compose("ps", "--all", "--quiet", "capture"))
+            container = run.compose("ps", "--all", "--quiet", "capture")
+            start = ["docker", "start", "--attach", container]
+            with pcap.open("wb") as file:
+                # In a session of its own it is out of reach of Ctrl-C.
+                process = Popen(start, stdout=file, stderr=PIPE, text=True, start_new_session=True)
+            if (said := process.stderr.readline() if process.stderr else "") != "ready\n":
+                raise Problem(said.strip())
+            capture.append(process)
         except (Problem, OSError) as problem:
-            say(read_words()["no_capture"].format(why=problem))
+            say(words["no_capture"].format(why=problem))
             run.down([])
-            KEPT.unlink(missing_ok=True)
             os.environ["COMPOSE_FILE"] = files
             commands = run.create()
         return commands
 
-    def _start(self, container: str) -> None:
-        command = ["docker", "start", "--attach", container]
-        with KEPT.open("wb") as file:
-            # In a session of its own it is out of reach of Ctrl-C.
-            process = Popen(command, stdout=file, stderr=PIPE, text=True, start_new_session=True)
-        assert process.stderr
-        if (said := process.stderr.readline()) != "ready\n":
-            raise Problem(said.strip())
-        self._process = process
-
-    def stop(self, processes: Processes) -> None:
-        """End the pair, then the capture, and explain it."""
-        if not self._process:
+    def stop(processes: Processes) -> None:
+        if not capture:
             run.down(processes)
             return
         run.compose("stop", "client", "server")
         log = run.compose("--ansi=never", "logs", "--timestamps", "client", "server")
         run.down(processes)
-        self._process.wait()
-        KEPT.with_suffix(".log").write_text(log.replace("\033[2K", "") + "\n", encoding="utf-8")
-        explain(KEPT)
+        capture[0].wait()
+        pcap.with_suffix(".log").write_text(log.replace("\033[2K", "") + "\n", encoding="utf-8")
+
+    return run.once(lambda: Pair(words["left"]).play(create, stop))
 
 
 def main() -> int:
-    capture = Capture()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    words = read_words()
     try:
-        if len(sys.argv) == 1:
-            return run.once(lambda: Pair(LEFT).play(capture.create, capture.stop))
-        explain(Path(sys.argv[1]))
-        return 0
+        if sys.argv[1:]:
+            explain(Path(sys.argv[1]), Path(sys.argv[1]), words)
+            return 0
+        with TemporaryDirectory() as folder:
+            pcap, kept = Path(folder, "packets.pcap"), Path("packets.pcap")
+            code = play(pcap, words)
+            if pcap.with_suffix(".log").exists():
+                explain(pcap, kept, words, words["interrupted"] * (code in INTERRUPTED))
+            return code
     except OSError as error:
         raise Problem(f"{error.filename}: {error.strerror}") from None
 

@@ -5,8 +5,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+# How output is read, in any locale; docker and the programs write UTF-8.
+TEXT: dict[str, Any] = {
+    "stdin": subprocess.DEVNULL,
+    "encoding": "utf-8",
+    "errors": "backslashreplace",
+}
 
 
 class Problem(Exception):
@@ -14,16 +22,25 @@ class Problem(Exception):
 
 
 def say(line: str) -> None:
-    """Print a line at once; where nobody reads any more (``| head``), the rest goes on."""
+    """Print a line at once. If nobody reads any more (``| head``), the script goes on."""
     try:
         print(line, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def start(*command: str, **options: Any) -> "subprocess.Popen[str]":
+    """Start a command whose output, that on stderr too, can be read as lines."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, **TEXT | pipes | options)
+
+
 def end_with(main: Callable[[], int]) -> NoReturn:
-    """Exit with what main returns; a problem is told on stderr, and Ctrl-C has no traceback."""
+    """Exit with what main returns. A problem goes to stderr; Ctrl-C shows no traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None, if it was closed from the start
+            stream.reconfigure(errors="backslashreplace")  # a locale may lack what logs contain
     try:
         sys.exit(main())
     except Problem as problem:
@@ -33,6 +50,6 @@ def end_with(main: Callable[[], int]) -> NoReturn:
 def take_from_debian(script: str, *arguments: str) -> None:
     """Run a script of without_registry. Raises Problem with what it says on stderr."""
     command = [str(Path(__file__).parent / "without_registry" / script), *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command, stderr=subprocess.PIPE, check=False, **TEXT)
     if done.returncode:
-        raise Problem(done.stderr.decode(errors="backslashreplace").strip())
+        raise Problem(done.stderr.strip())

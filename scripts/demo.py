@@ -11,7 +11,7 @@ from scripts.pair import Commands, Pair, Processes
 
 
 def free_port() -> int:
-    """Choose a port that nobody listens on, below those that a system gives to its clients."""
+    """Choose a closed port below those that a system gives to its clients."""
     for port in count(10_000 + os.getpid() % 20_000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             break
@@ -19,7 +19,7 @@ def free_port() -> int:
 
 
 def create() -> Commands:
-    """Say how the two are started."""
+    """Return how the two are started."""
     port = str(free_port())
     os.environ.update(HOST="127.0.0.1", PORT=port, SERVER_HOST="127.0.0.1", SERVER_PORT=port)
     return [sys.executable, "-m", "app.client"], [sys.executable, "-m", "app.server"]

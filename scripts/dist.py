@@ -1,31 +1,31 @@
 """Build what other projects can use: one file that runs wherever Python is, and a wheel."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import zipapp
 from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 # zipapp's own -m throws the exit code away.
 MAIN = "import sys\n\nfrom tcp_pair.__main__ import main\n\nsys.exit(main())\n"
-RELEASED = 1577836800  # 2020: the same sources make the same file, byte for byte
 
 
 def build_pyz(target: Path) -> None:
-    """Write the one file."""
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder, "tcp_pair")
-        shutil.copytree(ROOT / "app", package, ignore=shutil.ignore_patterns("__pycache__"))
-        Path(folder, "__main__.py").write_text(MAIN)
-        for path in Path(folder).rglob("*"):
-            os.utime(path, (RELEASED, RELEASED))
-        python = "/usr/bin/env python3"
-        zipapp.create_archive(folder, target, interpreter=python, compressed=True)
+    """Write the one file, whose bytes depend on the sources alone.
+
+    Neither on their modes and times, as zipapp's do, nor on this Python's compression.
+    """
+    files = {f"tcp_pair/{path.name}": path.read_bytes() for path in (ROOT / "app").glob("*.py")}
+    with target.open("wb") as file:
+        file.write(b"#!/usr/bin/env python3\n")
+        with ZipFile(file, "w") as archive:
+            for name, data in sorted({"__main__.py": MAIN.encode(), **files}.items()):
+                member = ZipInfo(name)  # of 1980
+                member.external_attr = 0o644 << 16
+                archive.writestr(member, data)
     target.chmod(0o755)
 
 

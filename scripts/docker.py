@@ -1,11 +1,10 @@
-"""Docker's command line, with time-outs, and what is wrong with it said in a sentence."""
+"""Docker's command line: time-outs, and one sentence for what is wrong."""
 
 import json
-import os
 import subprocess
 from typing import Any
 
-from scripts.common import Problem, end_with, take_from_debian
+from scripts.common import TEXT, Problem, end_with, take_from_debian
 
 # What docker prints as JSON; other keys are not ours to know.
 Json = dict[str, Any]
@@ -14,85 +13,60 @@ Json = dict[str, Any]
 ANSWER = 60.0
 
 
-def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     """Run docker to its end, with options of Popen's. Raises Problem if there is no end."""
-    reading: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"} | options
-    name = " ".join(arguments[:2])
+    command, options = ["docker", *arguments], TEXT | options
     try:
-        return subprocess.run(
-            ["docker", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=ANSWER,
-            **reading,
-        )
-    except FileNotFoundError:
-        where = "https://docs.docker.com/engine/install/"
-        raise Problem(f"Docker is not installed: {where} says how.") from None
+        return subprocess.run(command, capture_output=True, check=False, timeout=ANSWER, **options)
     except OSError as error:
-        raise Problem(f"docker cannot be run: {error}") from None
+        what = "https://docs.docker.com/engine/install/ says how to install it"
+        raise Problem(f"docker cannot be run, {error.strerror}: {what}.") from None
     except subprocess.TimeoutExpired:
-        raise Problem(f"docker {name} has not answered for {ANSWER:g} s.") from None
+        name = " ".join(command[:3])
+        raise Problem(f"{name} has not answered for {ANSWER:g} s.") from None
 
 
-def reason(answer: subprocess.CompletedProcess[str]) -> str:
-    """Return the last line that docker has said of its failure."""
-    return (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
+def reason(said: str) -> str:
+    """Return the line in which docker says why it failed."""
+    lines = said.partition("\n\nRun 'docker")[0].split("\n")  # behind it Docker 28 gives advice
+    return next((line for line in reversed(lines) if line.strip()), "no reason given")
 
 
 def output(*arguments: str, **options: Any) -> str:
     """Return what docker prints. Raises Problem."""
     answer = run(*arguments, **options)
     if answer.returncode:
-        raise Problem(f"docker {' '.join(arguments[:2])}: {reason(answer)}")
+        raise Problem(f"docker {' '.join(arguments[:2])}: {reason(answer.stderr)}")
     return answer.stdout
 
 
-def is_here(image: str) -> bool:
-    """Tell whether an image is there."""
-    return not run("image", "inspect", image).returncode
-
-
 def compose_config(*options: str) -> Json:
-    """Have Compose put docker-compose.yml, .env and the environment together. Raises Problem."""
+    """Return what Compose makes of its files, .env and the environment. Raises Problem."""
     answer = run("compose", *options, "config", "--format", "json")
-    if not answer.returncode:
-        config: Json = json.loads(answer.stdout)
-        return config
-    if not options and not run("compose", "--project-name=any", "config", "--quiet").returncode:
+    if answer.returncode:
+        why = reason(answer.stderr)
+        if "project name" in why:  # that of a folder, too
+            why += ". Set COMPOSE_PROJECT_NAME, in .env or your shell, to tcp-pair for example"
+        raise Problem(f"Docker Compose cannot use docker-compose.yml with this .env: {why}.")
+    config: Json = json.loads(answer.stdout)
+    if not {"server", "client"} <= config.get("services", {}).keys():
         raise Problem(
-            "Docker Compose cannot make a name out of this folder's: put one in .env,"
-            " COMPOSE_PROJECT_NAME=tcp-pair for example."
+            "Docker Compose reads another file than docker-compose.yml: unset COMPOSE_FILE."
         )
-    raise Problem(f"Docker Compose refuses docker-compose.yml with this .env: {reason(answer)}")
-
-
-def plugins() -> str:
-    """Return the folder where docker looks for the user's plugins. Raises Problem."""
-    home = os.environ.get("HOME")
-    folder = os.environ.get("DOCKER_CONFIG") or (home and f"{home}/.docker")
-    if not folder:
-        raise Problem("HOME is not set, which says where Docker's plugins are: set it.")
-    return f"{folder}/cli-plugins"
+    return config
 
 
 def make_ready() -> int:
     """Make sure that Docker answers and has Compose v2. Raises Problem."""
     answer = run("version", "--format", "{{.Server.Version}}")
-    if "permission denied" in answer.stderr:  # the system's words for EACCES
-        raise Problem(
-            "You may not use Docker: add yourself to the group docker"
-            " (sudo usermod -aG docker $USER), then log in again."
-        )
     if answer.returncode:
+        why = reason(answer.stderr)
         advice = "start it (sudo systemctl start docker, or Docker Desktop)"
-        for name in ("DOCKER_CONTEXT", "DOCKER_HOST"):
-            if value := os.environ.get(name):
-                advice = f"correct or unset {name}={value}"
-        raise Problem(f"The Docker daemon does not answer: {advice}. Docker says: {reason(answer)}")
+        if "permission denied" in why:
+            advice = "join the group docker (sudo usermod -aG docker $USER), then log in again"
+        raise Problem(f"The Docker daemon does not answer: {advice}. Docker says: {why}")
     if run("compose", "version").returncode:  # Debian's own Docker comes without
-        take_from_debian("compose-plugin.sh", plugins())
+        take_from_debian("compose-plugin.sh", "install")
     return 0
 
 

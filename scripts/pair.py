@@ -1,36 +1,19 @@
-"""Play the pair, whatever it is made of: the client first, the server once the client waits."""
+"""The pair as two commands, whatever it is made of: the client first, the server once it waits."""
 
 import queue
 import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from types import FrameType
 
-from scripts.common import Problem, say
+from scripts.common import Problem, say, start
 
 Processes = list["subprocess.Popen[str]"]
 Commands = tuple[list[str], list[str]]
 
-MEANINGS = {
-    0: "all went well",
-    64: "unknown argument",
-    68: "the server's name did not resolve",
-    69: "no connection could be made in time",
-    71: "it cannot listen at its address",
-    74: "the server closed the connection before its reply was whole",
-    75: "the reply did not come in time",
-    76: "something else than the expected reply came",
-    78: "a value is not valid",
-    130: "interrupted",
-    137: "killed; out of memory?",
-    143: "interrupted",
-}
-UNKNOWN = "see its log above"
-
 # What the client logs while there is no server.
 WAITS = " INFO waiting for "
-# Seconds after which the server starts all the same: LOG_LEVEL may hide that the client waits.
+# Seconds of silence after which the server starts anyway: LOG_LEVEL may hide that the client waits.
 PATIENCE = 4.0
 
 
@@ -39,24 +22,23 @@ class Abandoned(BaseException):
 
 
 class Pair:
-    """Client and server as two commands whose output is shown line by line.
+    """Client and server, whose output is shown line by line.
 
-    From its creation on the first signal is only noted, and ``play`` acts on it, so that nothing
-    which is being set up or taken down is left half-done. The second one ends ``play`` at once;
-    ``left`` says what that leaves behind, once the commands are killed.
+    From its creation on the first signal is only noted, and ``play`` acts on it, so that nothing is
+    left half-done. The second signal ends ``play`` at once; ``left`` says what that leaves behind.
     """
 
     def __init__(self, left: str) -> None:
         self._left = left
-        # Who, and an exit code, the number of a signal, or None for a client that waits.
-        self._events: queue.SimpleQueue[tuple[str, int | None]] = queue.SimpleQueue()
+        # Who, and a line of its output, its exit code, or the number of a signal.
+        self._events: queue.SimpleQueue[tuple[str, str | int]] = queue.SimpleQueue()
         self._signals: list[int] = []
         self._processes: Processes = []
-        self._readers: list[threading.Thread] = []
+        self._running = 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _note(self, number: int, _frame: object) -> None:
         self._signals.append(number)
         self._events.put(("signal", number))
         if len(self._signals) == 2:
@@ -66,74 +48,63 @@ class Pair:
         """Run both until one ends or a signal comes, stop the rest, say and return the result."""
         try:
             try:
-                who, code = self._follow(*create())
+                client, server = create()
+                say("starting the client; the server follows once the client waits")
+                self._start("client", client)
+                who, code = self._show(PATIENCE)
+                if code is None:
+                    self._start("server", server)
+                    who, code = self._show()
             finally:
                 if len(self._signals) < 2:
                     stop(self._processes)
-                    self._join()
-        except Problem:
-            self._kill()
-            raise
-        except Abandoned:
-            self._kill()
+                    self._show_rest()
+        except (Problem, Abandoned) as error:
+            for process in self._processes:
+                process.kill()
+            self._show_rest()
+            if isinstance(error, Problem):
+                raise
             say(f"interrupted; {self._left}")
             return 128 + self._signals[0]
-        if who == "signal":
+        if code is None or who == "signal":
             say("interrupted; nothing is left running")
-            return 128 + code
-        if who == "client":
-            say(f"the client ended with exit code {code}: {MEANINGS.get(code, UNKNOWN)}")
-            return code
-        meaning = MEANINGS.get(code, UNKNOWN) if code else "something else has stopped it"
-        say(f"the server ended before the client with exit code {code}: {meaning}")
-        return code or 1
-
-    def _follow(self, client: list[str], server: list[str]) -> tuple[str, int]:
-        say("starting the client; the server follows once the client waits")
-        self._start("client", client)
-        who, code = self._next_event(PATIENCE)
-        if code is None:
-            self._start("server", server)
-        while code is None:
-            who, code = self._next_event()
-        return who, code
-
-    def _next_event(self, timeout: float | None = None) -> tuple[str, int | None]:
-        try:
-            return self._events.get(timeout=timeout)
-        except queue.Empty:
-            return "client", None
+            return 128 + self._signals[0]
+        if who == "server":
+            say(f"the server ended before the client with exit code {code}: see its log above")
+            return code or 1
+        meaning = "see its log above" if code else "all went well"
+        say(f"the client ended with exit code {code}: {meaning}")
+        return code
 
     def _start(self, name: str, command: list[str]) -> None:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",
-            # Ctrl-C goes to this program alone, which stops the two in its own way.
-            start_new_session=True,
-        )
-        reader = threading.Thread(target=self._read, args=(name, process))
-        reader.start()
+        # Ctrl-C goes to this program alone, which stops the two in its own way.
+        process = start(*command, start_new_session=True)
         self._processes.append(process)
-        self._readers.append(reader)
+        self._running += 1
+        threading.Thread(target=self._read, args=(name, process)).start()
 
-    def _kill(self) -> None:
-        for process in self._processes:
-            process.kill()
-        self._join()
-
-    def _join(self) -> None:
-        for reader in self._readers:
-            reader.join()
-
-    def _read(self, name: str, process: subprocess.Popen[str]) -> None:
-        assert process.stdout
-        for line in process.stdout:
-            say(f"{name} | " + line.removesuffix("\n"))
-            if name == "client" and WAITS in line:
-                self._events.put((name, None))
+    def _read(self, name: str, process: "subprocess.Popen[str]") -> None:
+        for line in process.stdout or ():
+            self._events.put((name, line.removesuffix("\n")))
         code = process.wait()
-        # As Docker and shells count those that a signal has ended.
+        # Counted as Docker and shells do if a signal ended it.
         self._events.put((name, code if code >= 0 else 128 - code))
+
+    def _show(self, patience: float | None = None) -> tuple[str, int | None]:
+        """Show lines until one ends or a signal comes; with patience, until the client waits."""
+        while True:
+            try:
+                who, what = self._events.get(timeout=patience)
+            except queue.Empty:
+                return "client", None
+            if isinstance(what, int):
+                self._running -= who != "signal"
+                return who, what
+            say(f"{who} | {what}")
+            if patience and WAITS in what:
+                return "client", None
+
+    def _show_rest(self) -> None:
+        while self._running:
+            self._show()

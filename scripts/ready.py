@@ -1,59 +1,35 @@
-"""Get ready what the pair needs before it is built: Docker, addresses that fit, a base image."""
+"""Get ready what the pair needs: Docker, addresses that fit, a base image, both images."""
 
 import os
 import re
 import select
-import subprocess
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 from scripts import docker, preflight
-from scripts.common import Problem, end_with, say, take_from_debian
+from scripts.common import Problem, end_with, say, start, take_from_debian
 
-# Images made of Debian's packages, and of which.
-BASE, SERVICES = "tcp-pair-base:trixie", "tcp-pair-services:trixie"
+# In .env these two count as not chosen. Ours is made of Debian's packages.
+DEFAULT, BASE = "python:3.14-slim", "tcp-pair-base:trixie"
 PYTHON = ("python3-minimal", "libpython3-stdlib")
-SERVERS = (
-    *("beanstalkd", "dovecot-imapd", "dovecot-pop3d", "mariadb-server", "memcached", "mosquitto"),
-    *("nats-server", "nginx", "openssh-server", "postgresql-17", "rabbitmq-server"),
-    *("redis-server", "slapd", "vsftpd"),
-    *("opensmtpd", "ca-certificates"),  # without which it does not start
-    "systemd-standalone-sysusers",  # of what sshd may depend on, the least
-    "strace",
-)
-INSTALL = """
-FROM {}
-ENV DEBIAN_FRONTEND=noninteractive
-RUN printf 'exit 101' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d \
-    && apt-get update && apt-get install --yes --no-install-recommends {}
-"""
+# Only a host with this file can make ours.
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-# Seconds until a registry's first answer; the whole pull may take minutes.
-FIRST_ANSWER = 15.0
-
-# A setting of .env, whose value takes several lines where it is in quotes.
-_SETTING = re.compile(
-    r"""^([^\S\n]*(?:export[^\S\n]+)?(\w+)[^\S\n]*=)[^\S\n]*"""
-    r"""(?:'[^']*'|"(?:\\[\s\S]|[^"\\])*"|[^\n]*)""",
-    re.MULTILINE,
-)
+FIRST_ANSWER = 3.0  # seconds for a registry, if ours can take the place of its image
+NOTICEABLE = 2.0  # seconds after which a build says how long it takes
 
 
-def pull(image: str) -> str:
+def pull(image: str, patience: float | None) -> str:
     """Pull an image; return why it cannot be pulled, or nothing."""
-    with subprocess.Popen(
-        ["docker", "pull", image],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="backslashreplace",
-    ) as process:
+    say(f"Pulling {image}, once; this takes from seconds to minutes.")
+    with start("docker", "pull", image) as process:
         assert process.stdout
-        if not select.select([process.stdout.fileno()], [], [], FIRST_ANSWER)[0]:
+        # The first line comes once the registry has described the image.
+        if not select.select([process.stdout], [], [], patience)[0]:
             process.kill()
-            return f"no answer for {FIRST_ANSWER:g} seconds"
-        lines = process.communicate()[0].splitlines()
-    return (lines or ["no reason given"])[-1] if process.returncode else ""
+            return f"the registry has not answered for {patience:g} seconds"
+        said, _ = process.communicate()
+    return docker.reason(said) if process.returncode else ""
 
 
 def configured() -> str:
@@ -63,51 +39,58 @@ def configured() -> str:
 
 
 def base_image() -> str:
-    """Have the base image that is configured, or else one of ours; return it. Raises Problem."""
-    image, in_shell = configured(), "PYTHON_IMAGE" in os.environ
-    if not image:
-        where = "your shell: unset it" if in_shell else ".env: name one, or remove that line"
-        raise Problem(f"PYTHON_IMAGE is empty in {where}.")
+    """Return the chosen base image, or the default, or ours, once it is here. Raises Problem."""
+    image = configured() or "''"  # which shows where it is, and docker refuses
+    place = "your shell" if "PYTHON_IMAGE" in os.environ else ".env"
+    is_chosen = place != ".env" or image not in (DEFAULT, BASE)
+    if not is_chosen:
+        image = DEFAULT
+    problem = ""
     if image != BASE:
-        if docker.is_here(image):
+        if not docker.run("image", "inspect", image).returncode:
             return image
-        say(f"Pulling {image}, which is not here yet.")
-        why_not = pull(image)
+        can_wait = is_chosen or not KEYRING.exists()
+        why_not = pull(image, None if can_wait else FIRST_ANSWER)
         if not why_not:
             return image
+        problem = (
+            f"{image} cannot be pulled: check the name, the network, docker login;"
+            f" PYTHON_IMAGE in {place}. Docker says: {why_not}"
+        )
+        if is_chosen:
+            raise Problem(problem)
         say(f"Cannot pull {image}: {why_not}")
-        if in_shell or not re.fullmatch("python(:.*)?", image):
-            where = "your shell" if in_shell else ".env"
-            raise Problem(
-                f"{image} cannot be pulled: in {where}, set PYTHON_IMAGE to an image that you have"
-                " or can pull, or remove it from there."
-            )
-    take_from_debian("image.sh", BASE, *PYTHON)
+    try:
+        take_from_debian("image.sh", BASE, *PYTHON)
+    except Problem as other:
+        raise Problem(f"{other}\n{problem}".strip()) from None
     return BASE
 
 
-def services_image(base: str) -> str:
-    """Have the image of services for the tests; return it. Raises Problem."""
-    if docker.run("run", "--rm", "--network=none", base, "apt-get", "--version").returncode:
-        take_from_debian("image.sh", SERVICES, *PYTHON, *SERVERS)
-    else:
-        say(f"Building {SERVICES}, the services that tests wait for (a minute).")
-        command = ["docker", "build", "--quiet", f"--tag={SERVICES}", "-"]
-        text = INSTALL.format(base, " ".join(SERVERS))
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Problem(f"Cannot build {SERVICES}: {docker.reason(done)}")
-    return SERVICES
+def set_in_env(line: str) -> None:
+    """Put a line of .env in the place of the one for the same variable, or at the end."""
+    path, new, name = Path(".env"), line.encode(), line.partition("=")[0].encode()
+    old = path.read_bytes() if path.exists() else b""
+    pattern = rb"(?m)^([ \t]*(?:export[ \t]+)?)" + name + rb"[ \t]*=[^\r\n]*"
+    text, count = re.subn(pattern, lambda found: found[1] + new, old)
+    if not count:
+        text = old + b"\n" * (old[-1:] not in (b"", b"\n")) + new + b"\n"
+    path.write_bytes(text)
 
 
-def set_in_env(name: str, value: str) -> None:
-    """Set a variable in .env, and leave its other lines, its permissions and links alone."""
-    path, line = Path(".env"), f"{name}={value}"
-    old = path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
-    new = _SETTING.sub(lambda found: found[1] + value if found[2] == name else found[0], old)
-    if all(found[2] != name for found in _SETTING.finditer(old)):
-        new += "\n" * (old[-1:] not in {"", "\n"}) + line + "\n"
-    path.write_bytes(new.encode(errors="surrogateescape"))
+def build(*options: str) -> None:
+    """Build both images, with options of Compose. Raises Problem after showing what it wrote."""
+    # BuildKit refuses a folder with an accent: docker/compose#13965.
+    classic = {} if Path.cwd().name.isascii() else {"DOCKER_BUILDKIT": "0"}
+    with start("docker", "compose", *options, "build", env={**os.environ, **classic}) as process:
+        try:
+            said, _ = process.communicate(timeout=NOTICEABLE)
+        except TimeoutExpired:
+            say("Building both images; this takes up to half a minute.")
+            said, _ = process.communicate()
+    if process.returncode:
+        say(said.strip())
+        raise Problem("The images cannot be built, see above.")
 
 
 def main() -> int:
@@ -117,12 +100,12 @@ def main() -> int:
     if image != configured():
         line = f"PYTHON_IMAGE={image}"
         try:
-            set_in_env("PYTHON_IMAGE", image)
+            set_in_env(line)
+            say(f".env now says {line}")
         except OSError as error:
-            raise Problem(f"Cannot write .env, {error.strerror}: put {line} there.") from None
-        if image != configured():
-            raise Problem(f"Cannot set PYTHON_IMAGE in .env: put {line} there yourself.")
-        say(f".env now says {line}")
+            say(f"Cannot write .env, {error.strerror}: put {line} there yourself.")
+        os.environ["PYTHON_IMAGE"] = image  # comes before .env, whatever can be written there
+    build()
     return 0
 
 

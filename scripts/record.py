@@ -1,20 +1,17 @@
-"""Record `make run` as an SVG: each line appears when it appeared, once; then all of them stay."""
+"""Record `make run` as docs/run.svg: its lines appear as they did, with pauses cut short."""
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from scripts.common import Problem, end_with, say
+from scripts.common import Problem, end_with, say, start
 
-PICTURE = Path("docs/run.svg")
-COMMAND = "make run"
+PAUSE = 1.0  # seconds, the longest that is shown
 
 # In pixels. The width of a character is imposed, since nobody knows which font there will be.
 SIZE, CHARACTER, LINE, MARGIN = 13, 7.8, 20, 16
-
 STYLE = f"""
 svg {{ background: #fff; font: {SIZE}px ui-monospace, Menlo, Consolas, monospace }}
 text {{ fill: #1f2328; white-space: pre; animation: later step-end }}
@@ -26,45 +23,38 @@ text {{ fill: #1f2328; white-space: pre; animation: later step-end }}
 }}
 @media (prefers-reduced-motion) {{ text {{ animation: none }} }}
 """
-
-
-def record() -> list[tuple[float, str]]:
-    """Run the command, show what it says; return that, each line with its second."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    lines, started = [(0.0, f"$ {COMMAND}")], time.monotonic()
-    with subprocess.Popen(COMMAND.split(), env=environ, stdout=subprocess.PIPE, text=True) as run:
-        for line in run.stdout or ():
-            say(line.rstrip("\n"))
-            lines.append((time.monotonic() - started, line.rstrip("\n")))
-    if run.returncode:
-        raise Problem(f"{COMMAND} failed: there is no new picture.")
-    return lines
-
-
-def draw(lines: list[tuple[float, str]]) -> str:
-    """Return the picture."""
-    width = 2 * MARGIN + max(len(line) for _, line in lines) * CHARACTER
-    height = 2 * MARGIN + len(lines) * LINE
-    texts = ""
-    for number, (second, line) in enumerate(lines, 1):
-        who = line.partition(" | ")[0]
-        kind = f' class="{who}"' if who in {"client", "server"} else ""
-        texts += (
-            f'<text x="{MARGIN}" y="{MARGIN + number * LINE - 6}"{kind}'
-            f' textLength="{len(line) * CHARACTER:.1f}" lengthAdjust="spacingAndGlyphs"'
-            f' style="animation-duration: {second:.2f}s">{escape(line)}</text>\n'
-        )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}"'
-        f' width="{width:.0f}" height="{height}" role="img" xml:space="preserve">\n'
-        f"<title>{COMMAND}</title>\n<style>{STYLE}</style>\n{texts}</svg>\n"
-    )
+TEXT = (
+    '<text x="{x}" y="{y}"{kind} textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
+    ' style="animation-duration: {second:.2f}s">{text}</text>\n'
+)
 
 
 def main() -> int:
     # Ctrl-C goes to the command too, whose last words are that it has left nothing running.
     signal.signal(signal.SIGINT, lambda *_: None)
-    PICTURE.write_text(draw(record()), encoding="utf-8")
+    lines, second, before = [(0.0, "$ make run")], 0.0, time.monotonic()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    with start("make", "run", env=environ) as run:
+        for line in run.stdout or ():
+            say(line.rstrip("\n"))
+            second, before = second + min(time.monotonic() - before, PAUSE), time.monotonic()
+            lines.append((second, line.rstrip("\n")))
+    if run.returncode:
+        raise Problem("make run failed: there is no new picture.")
+    svg = ""
+    for number, (second, line) in enumerate(lines, 1):
+        who, y = line.partition(" | ")[0], MARGIN + number * LINE - 6
+        kind = f' class="{who}"' if who in {"client", "server"} else ""
+        width, text = len(line) * CHARACTER, escape(line)
+        svg += TEXT.format(x=MARGIN, y=y, kind=kind, width=width, second=second, text=text)
+    width = round(2 * MARGIN + max(len(line) for _, line in lines) * CHARACTER)
+    height = 2 * MARGIN + len(lines) * LINE
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
+        f' height="{height}" role="img" xml:space="preserve">\n<title>make run</title>\n'
+        f"<style>{STYLE}</style>\n{svg}</svg>\n"
+    )
+    Path("docs/run.svg").write_text(svg, encoding="utf-8")
     return 0
 
 

@@ -1,7 +1,6 @@
 """Build the images, run both containers once, and leave nothing running."""
 
 import fcntl
-import subprocess
 from collections.abc import Callable
 
 from scripts import ready
@@ -19,14 +18,12 @@ def create() -> Commands:
     """Create both containers; return how to start each, which gives its own exit code."""
     compose("up", "--no-start")
     client, server = (compose("ps", "--all", "--quiet", name) for name in ("client", "server"))
-    if not (client and server):
-        raise Problem("Somebody else is taking the pair down: try again.")
     start = ["docker", "start", "--attach"]
     return [*start, client], [*start, server]
 
 
 def down(_: Processes) -> None:
-    """Take containers and network away; the processes that follow the containers then end."""
+    """Remove containers and network; the processes that follow the containers then end."""
     try:
         compose("down")
     except Problem as problem:
@@ -39,12 +36,11 @@ def once(play: Callable[[], int]) -> int:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Problem("Another make run is at work in this folder: wait for it.") from None
+            raise Problem("Another `make run` is running here; wait for it to finish.") from None
         ready.main()
         if compose("ps", "--quiet"):
             raise Problem("The pair is already running: make down first.")
-        if subprocess.run(["docker", "compose", "build", "--quiet"], check=False).returncode:
-            raise Problem("The images cannot be built, see above.")
+        compose("down")  # Compose 2.26 keeps a network that was left with other addresses
         return play()
 
 

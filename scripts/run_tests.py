@@ -12,6 +12,7 @@ from secrets import token_hex
 
 from scripts import docker, ready
 from scripts.common import Problem, end_with, say
+from scripts.services_image import services_image
 
 PROMISE = "tests/test_client_waits_for_server.py"
 QUICK = ["tests/docker", "tests/make", "tests/loopback", "tests/unit", "tests/documents"]
@@ -34,12 +35,9 @@ def prepare(run: str, *, services: bool) -> None:
     base = ready.base_image()
     names = {f"{service.upper()}_IMAGE": f"{run}-{service}" for service in ("server", "client")}
     os.environ |= names | {"PYTHON_IMAGE": base, "TEST_RUN": run}
-    command = ["docker", "compose", f"--project-name={run}", "build"]
-    build = subprocess.run(command, capture_output=True, text=True, check=False)
-    if build.returncode:
-        raise Problem(f"The images cannot be built:\n{build.stdout}{build.stderr}")
+    ready.build(f"--project-name={run}")
     if services:
-        os.environ["SERVICES_IMAGE"] = ready.services_image(base)
+        os.environ["SERVICES_IMAGE"] = services_image(base)
 
 
 def sweep(run: str) -> None:
@@ -65,7 +63,7 @@ def main() -> int:
     except Problem as problem:
         if os.environ.get("REQUIRE_DOCKER") == "1":
             raise
-        skipped.append(f"Left out: tests that need what cannot be had here: {problem}")
+        skipped.append(f"Left out: tests whose requirements are missing: {problem}")
     # Half of a test's time is waiting.
     os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(2 * (os.cpu_count() or 1)))
     command = [sys.executable, "-m", "pytest", *PARALLEL, *chosen]

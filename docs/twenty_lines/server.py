@@ -5,16 +5,17 @@ import socket
 
 HOST = os.environ.get("HOST", "127.0.0.1")
 PORT = int(os.environ.get("PORT", "8888"))
+server = (HOST, PORT)
 
 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-s.bind((HOST, PORT))
+s.bind(server)
 s.listen()
 while True:
-    connection, address = s.accept()
+    clientConn, clientAddress = s.accept()
     while True:
-        data = connection.recv(1024)
+        data = clientConn.recv(1024)
         if not data:
             break
-        print(address[0], data.decode(), flush=True)
-        connection.sendall(b"SERVER OK - STATUS 200")
-    connection.close()
+        print(clientAddress[0], data.decode(), flush=True)
+        clientConn.sendall(b"SERVER OK - STATUS 200")
+    clientConn.close()

@@ -35,7 +35,7 @@ build() {
 made_of=$(printf '%s\n' "${settings[@]}" "${options[@]}" | cksum | cut -d ' ' -f 1)
 there=$(docker image inspect --format '{{.Id}} {{index .Config.Labels "made-of"}}' "$image" 2>/dev/null) || :
 [ "${there#* }" != "$made_of" ] || exit 0
-say "Building $image from Debian's packages (a minute)."
+say "Building $image from Debian's packages; this takes a minute."
 build || fail_at "Cannot build $image here"
 # Unless something is still made of the old one.
 [ -z "$there" ] || docker rmi "${there%% *}" &>/dev/null || :

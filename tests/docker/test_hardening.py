@@ -1,17 +1,15 @@
 """What the containers may do, which is next to nothing, seen from outside and from within."""
 
 import errno
-import json
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 import pytest
 from docker import DockerClient
 
-from tests.lib.containers import STAYING, Json, NewPair, Pair, execute, logged, logs
+from tests.lib.containers import STAYING, NewPair, Pair, execute, logged, logs
 
 pytestmark = pytest.mark.xdist_group("hardening")
-MEGABYTE = 1_000_000
 
 both = pytest.mark.parametrize("service", ["server", "client"])
 
@@ -131,31 +129,3 @@ def test_no_way_out(pair: Pair, docker_client: DockerClient) -> None:
     code = f"import socket; print(socket.socket().connect_ex(('{host}', 9)))"
     # Which of the two depends on whether Docker gives the container a default route.
     assert int(execute(pair.client, code)) in (errno.ENETUNREACH, errno.EHOSTUNREACH)
-
-
-@both
-def test_the_app_is_compiled(pair: Pair, service: str) -> None:
-    """Every module has its bytecode beside it, since none can be written later."""
-    code = """
-import importlib.util, json, pathlib
-modules = sorted(pathlib.Path("app").glob("*.py"))
-compiled = [pathlib.Path(importlib.util.cache_from_source(str(path))).exists() for path in modules]
-print(json.dumps(dict(zip(map(str, modules), compiled))))
-"""
-    compiled: Json = json.loads(execute(pair.container(service), code))
-    assert f"app/{service}.py" in compiled
-    assert all(compiled.values())
-
-
-@both
-def test_images_add_little_to_their_base(
-    docker_client: DockerClient, images: dict[str, str], base_image: str, service: str
-) -> None:
-    """An image is its base and under 1 MB of its own, and only the server's has a health check."""
-    base, image = (docker_client.images.get(name).attrs for name in (base_image, images[service]))
-    layers = base["RootFS"]["Layers"]
-    assert image["RootFS"]["Layers"][: len(layers)] == layers
-    assert image["Size"] - base["Size"] < MEGABYTE
-    # Which needs no shell; a client has nobody to be healthy for.
-    check = {"server": ["CMD", "python3", "-m", "app.healthcheck"], "client": None}
-    assert (image["Config"].get("Healthcheck") or {}).get("Test") == check[service]

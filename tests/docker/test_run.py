@@ -29,7 +29,7 @@ def test_who_fails_is_named(new_pair: NewPair) -> None:
 
         assert program.returncode == 78, shown
         assert shown.endswith(
-            "the server ended before the client with exit code 78: a value is not valid\n"
+            "the server ended before the client with exit code 78: see its log above\n"
         )
         assert pair.what_is_there() == []
 

@@ -4,7 +4,10 @@ import errno
 import json
 import os
 import re
+import socket
+import struct
 import tomllib
+from textwrap import indent
 from typing import NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -13,9 +16,12 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
+from app import __version__
+from app.exchange import SHOWN_BYTES
 from docs.comparison import CASES, COLUMNS, WAITERS
+from tests.lib.commands import commands_for
 from tests.lib.documents import DOCUMENTS, ROOT, Document, Table
-from tests.lib.peers import refused
+from tests.lib.peers import MESSAGE, REPLY, refused
 from tests.lib.programs import Program, Server, run_client
 
 # The contract: scripts of others rely on each of these.
@@ -33,6 +39,30 @@ QUOTED = [
     ("CPU per exchange, 64 kept connections, nothing logged", "times the C floor"),
 ]
 SPREAD = r"([\d.]+)(?: times)? \(([\d.]+) to ([\d.]+)\)"
+
+EXAMPLE = {name: str(value) for name, value in dotenv_values(ROOT / ".env.example").items()}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# What a document may say where this is found, in both languages.
+SAID: dict[str, set[str]] = {
+    r"(?:exit(?: codes?)?|código(?: de saída)?)\s(\d+)(?:(?:, | or | ou )(\d+))?": {
+        *(str(code) for code, _ in CLIENT_CODES | SERVER_CODES),
+        *("1", "2", "124"),
+    },
+    r"\b(E(?!RROR)(?:AI_)?[A-Z]{4,})\b": {*dir(errno), *dir(socket)},
+    r"\b(192\.168\.15\.\d+(?:/\d+)?)": {*EXAMPLE.values()},
+    rf"{EXAMPLE['SERVER_HOST']}:(\d+)": {EXAMPLE["SERVER_PORT"]},
+    r"Python (3\.\d+) (?:or|ou|and|e)\s": {str(PROJECT["requires-python"]).removeprefix(">=")},
+    r"OWNER/tcp-pair(?:\.git#|@)v([\d.]+\d)": {__version__},
+    r"([\w-]+)\.pyz": {"tcp-pair"},
+    r"(\d+) (?:characters|caracteres)": {str(len(MESSAGE.decode()))},
+    r"(?:characters and|caracteres e) (\d+) bytes": {str(len(MESSAGE))},
+    r"(\d+) (?:and|e) (\d+) bytes": {str(len(MESSAGE)), str(len(REPLY))},
+    r"(?:first|primeiros) (\d+) bytes": {str(SHOWN_BYTES)},
+    r"(?:most|to|até|a) (\d+) KiB": {"64"},
+}
+
+# Of code in a file, which a document shows without its indentation.
+DEPTHS = [" " * 4 * depth for depth in range(5)]
 
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+:\d+")
 _CAUSE = re.compile("|".join(re.escape(os.strerror(number)) for number in errno.errorcode))
@@ -150,12 +180,11 @@ def test_every_exit_code_is_in_the_tables() -> None:
 
 
 @every_document
-def test_every_exit_code_that_is_named_exists(document: Document) -> None:
-    """A sentence or a diagram names no exit code that nothing here has."""
-    known = {code for code, _ in CLIENT_CODES | SERVER_CODES} | {1, 2, 124}
-    listed = r"\b(?:exit(?: codes?)?|código(?: de saída)?)\s+((?:\d+(?:, | or | ou )?)+)"
-    for codes in re.findall(listed, document.text):
-        assert set(map(int, re.findall(r"\d+", codes))) <= known, codes
+def test_what_is_said_is_so(document: Document) -> None:
+    """Codes, causes, addresses, versions and sizes are those of the programs and their settings."""
+    for pattern, allowed in SAID.items():
+        for found in re.finditer(pattern, document.text):
+            assert {*filter(None, found.groups())} <= allowed, found[0]
 
 
 def test_the_ci_steps_are_those_of_the_workflow() -> None:
@@ -168,29 +197,6 @@ def test_the_ci_steps_are_those_of_the_workflow() -> None:
 
     assert shown
     assert all(block == steps for block in shown)
-
-
-def test_the_oldest_python_is_said_and_tried() -> None:
-    """The documents name the Python that pyproject.toml requires; CI tries that one first."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
-    oldest = project["requires-python"].removeprefix(">=")
-
-    assert workflow["jobs"]["fast"]["strategy"]["matrix"]["python"][0] == oldest
-    for document in DOCUMENTS.values():
-        said = re.findall(r"Python (3\.\d+) (?:or|ou|and|e)\s", document.text)
-        assert set(said) <= {oldest}
-        assert said or document.name not in {"README.md", "README.pt-BR.md"}
-
-
-@every_document
-def test_every_address_is_one_of_the_example(document: Document) -> None:
-    """The addresses of the pair are those of .env.example, its port behind the server's."""
-    example = dotenv_values(ROOT / ".env.example")
-    for address, port in re.findall(r"\b(192\.168\.15\.\d+(?:/\d+)?)(?::(\d+))?", document.text):
-        assert address in example.values()
-        if port and address == example["SERVER_HOST"]:
-            assert port == example["SERVER_PORT"]
 
 
 def shape(message: str) -> str:
@@ -211,28 +217,23 @@ def check_log(lines: list[str], said: Said) -> int:
 def test_every_output_is_one_of_the_programs(document: Document, said: Said) -> None:
     """Each line of a log has words that the programs write, and each JSON result their keys."""
     keys = list(json.loads(said.results[0]))
-    lines = [line for _, text in document.blocks for line in text.splitlines()]
+    run = {command.shown for command in commands_for("loopback")}  # held against what it prints
+    shown = [text for _, text in document.blocks if text not in run]
+    lines = [line for text in shown for line in text.splitlines()]
     check_log(lines, said)
     for line in lines:
         if '{"status"' in line:
             assert list(json.loads(line[line.index("{") :])) == keys
 
 
-def test_the_picture_is_of_a_whole_run(said: Said) -> None:
-    """docs/run.svg shows the command, both logs and the result, and nothing else."""
-    picture = (ROOT / "docs" / "run.svg").read_text(encoding="utf-8")
-    command, start, *run, end = (
-        str(node.text) for node in ElementTree.fromstring(picture).findall("{*}text")
-    )
-    result = f"client | {said.results[-1]}"
+def test_the_picture_is_of_a_run(said: Said) -> None:
+    """docs/run.svg shows what is typed, both logs and the result."""
+    picture = ElementTree.parse(ROOT / "docs" / "run.svg").findall("{*}text")
+    command, *lines = (str(node.text) for node in picture)
 
     assert command == "$ make run"
-    assert start == "starting the client; the server follows once the client waits"
-    assert run.count(result) == 1
-    assert check_log(run, said) == len(run) - 1
-    assert end == "the client ended with exit code 0: all went well"
-    assert "prefers-color-scheme: dark" in picture
-    assert "href" not in picture
+    assert f"client | {said.results[-1]}" in lines
+    assert check_log(lines, said) == len(lines) - 3
 
 
 @every_document
@@ -246,12 +247,49 @@ def test_the_words_for_a_picture_are_in_it(document: Document) -> None:
 
 @every_document
 def test_the_code_that_is_shown_is_the_code(document: Document) -> None:
-    """Each line of Python in a document is one of the file that it is said to be of."""
+    """Python in a document is valid, and is so many lines of the file that it names, in a row."""
     for kind, block in document.blocks:
         if kind == "python":
-            path, *lines = block.splitlines()
-            code = (ROOT / path.removeprefix("# ")).read_text().splitlines()
-            assert {line.strip() for line in lines} <= {line.strip() for line in code}
+            path, code = block.removeprefix("# ").split("\n", 1)
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert any(f"\n{indent(code, depth)}" in source for depth in DEPTHS)
+            compile(f"def f():\n while 1:\n{indent(code, '  ')}", path, "exec")
+
+
+@every_document
+def test_every_default_in_a_sentence_is_the_default(document: Document) -> None:
+    """Seconds beside the name of a variable are its default."""
+    named = [
+        *re.findall(r"`([A-Z_]+)`, (\d+) s", document.text),
+        *((n, s) for s, n in re.findall(r"(\d+) \w+\s\(`([A-Z_]+)`\)", document.text)),
+    ]
+    assert [(name, seconds) for name, seconds in named if EXAMPLE[name] != seconds] == []
+
+
+@pytest.mark.parametrize("name", ["docs/how-it-works.md", "docs/como-funciona.md"])
+def test_the_numbers_are_those_of_the_capture(name: str) -> None:
+    """The table of a connection has each TCP packet of docs/packets.pcap, counted from the SYNs."""
+    expected: list[list[str]] = []
+    start: dict[bytes, int] = {}
+    with (ROOT / "docs" / "packets.pcap").open("rb") as capture:
+        capture.seek(24)
+        while header := capture.read(16):
+            packet = capture.read(int.from_bytes(header[8:12], "little"))
+            if packet[12:14] == b"\x08\x00":  # IPv4
+                ports, seq, ack, size, flags = struct.unpack("!4s2IBB", packet[34:48])
+                start.setdefault(ports, seq)
+                peer = start.get(ports[2:] + ports[:2], 0)
+                data = int.from_bytes(packet[16:18]) - 20 - size // 16 * 4
+                way = "server → client" if ports[:2] == b"\x22\xb8" else "client → server"
+                tags = [tag for bit, tag in ((2, "SYN"), (1, "FIN")) if flags & bit]
+                tags += ["ACK"] if flags & 16 and flags & 3 != 1 else []
+                what = f"{data} bytes" if data else " ".join(tags)
+                counted = seq - start[ports], ack - peer if flags & 16 else ""
+                expected.append([f"{way}, {what}", *map(str, counted)])
+    (shown,) = (table for table in DOCUMENTS[name].tables if table[0][1:3] == ["seq", "ack"])
+
+    assert [row[:3] for row in shown[1:]] == expected
+    assert f"192.168.15.20:{int.from_bytes(max(start)[:2])}" in DOCUMENTS[name].text
 
 
 def test_the_figures_are_those_of_the_benchmark() -> None:
@@ -270,12 +308,17 @@ def test_the_figures_are_those_of_the_benchmark() -> None:
     assert len(found) == len(QUOTED)
 
 
+def test_every_key_of_the_json_is_in_the_table(said: Said) -> None:
+    """The table has the keys of a result, in their order."""
+    ((_, *rows),) = tables_of("key")
+    assert re.findall(r"\w+", " ".join(row[0] for row in rows)) == [*json.loads(said.results[0])]
+
+
 def test_the_comparison_is_of_what_is_played() -> None:
-    """Both tables have the waiters of comparison.py; the first has a code for each of its cases."""
-    codes, features = DOCUMENTS["docs/comparison.md"].tables
-    for table in (codes, features):
-        assert [row[0] for row in table[1:]] == [waiter.name for waiter in WAITERS]
-    assert tuple(codes[0]) == COLUMNS
-    for _, *cells in codes[1:]:
-        for cell in cells[: len(CASES)]:
-            assert re.fullmatch(r"\*\*0\*\*|[1-9]\d*", cell)
+    """The table has the waiters of comparison.py, with a code for each of its cases."""
+    (titles, *rows), *_ = DOCUMENTS["docs/comparison.md"].tables
+
+    assert tuple(titles) == COLUMNS
+    assert [row[0] for row in rows] == [waiter.name for waiter in WAITERS]
+    for _, *cells in rows:
+        assert all(re.fullmatch(r"\*\*0\*\*|[1-9]\d*", cell) for cell in cells[: len(CASES)])

@@ -1,14 +1,20 @@
 """Packets to read: those of the capture that the documents show, and some that are made up."""
 
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 from hypothesis import strategies as st
 
-from packets.decode import read_pcap
+from packets.decode import decode, read_pcap
+from packets.story import Row, Story, read_words
 from tests.lib.support import ROOT
 
 KEPT = ROOT / "docs" / "packets.pcap"
 MACS = bytes.fromhex("0242c0a80f0a 0242c0a80f14")
+FIRST = 2**32 - 1  # of each side's numbers, which start over with the next
+SYN, ACK, PSH, FIN, RST = 2, 16, 8, 1, 4
 OPTIONS = bytes.fromhex("020405b4 0402080a 00000001 00000002 0103030a")
 
 
@@ -20,6 +26,45 @@ def segment(
     tcp = struct.pack("!HHIIBBHI", *ports, *numbers, words << 4, flags, 64240, 0) + options + data
     ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0x4000, 64, 6, 0)
     return MACS + b"\x08\x00" + ip + bytes([192, 168, 15, 20, 192, 168, 15, 10]) + tcp
+
+
+def client(seq: int, ack: int, flags: int, data: bytes = b"") -> bytes:
+    """Return a packet of the client's, its numbers counted from the SYNs."""
+    numbers = (FIRST + seq) % 2**32, (FIRST + ack) % 2**32
+    return segment((50000, 8888), numbers, flags, b"", data)
+
+
+def server(seq: int, ack: int, flags: int, data: bytes = b"") -> bytes:
+    """Return a packet of the server's."""
+    made = client(seq, ack, flags, data)
+    return made[:26] + made[30:34] + made[26:30] + made[36:38] + made[34:36] + made[38:]
+
+
+def arp(operation: int, sender: int, target: int, to: bytes = b"\xff" * 6) -> bytes:
+    """Return a packet of ARP, from one host of the network to another."""
+    start = to + bytes(6) + bytes.fromhex("0806 0001 0800 06 04 00") + bytes([operation])
+    return start + bytes(6) + bytes([10, 0, 0, sender]) + bytes(6) + bytes([10, 0, 0, target])
+
+
+def told(*packets: bytes) -> list[Row]:
+    """Tell packets of which the client's is the first; return their rows."""
+    rows = [Row(0, packet=decode(data, len(data))) for data in packets]
+    return [row for row in Story(read_words()).tell(rows) if row.packet]
+
+
+def explained(pcap: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Explain what was kept, as make packets does."""
+    command = [sys.executable, "-m", "packets.run", str(pcap)]
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False
+    )
+
+
+def copy_of_kept(folder: Path) -> Path:
+    """Copy the capture in docs/ and its log, beside which there will be a page."""
+    for path in (KEPT, KEPT.with_suffix(".log")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder / KEPT.name
 
 
 number = st.integers(0, 2**32 - 1)

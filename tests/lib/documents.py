@@ -31,9 +31,9 @@ class Document:
         self.anchors = {
             re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for _, text in self.headings
         }
-        # What stands between fences, with its language, without comments of a shell.
-        fences = [token for token in tokens if token.type == "fence"]
-        self.blocks = [(token.info, re.sub(r"  # .*", "", token.content)) for token in fences]
+        # What stands between fences, with its language; and without comments of a shell.
+        self.fences = [(token.info, token.content) for token in tokens if token.type == "fence"]
+        self.blocks = [(kind, re.sub(r"  # .*", "", text)) for kind, text in self.fences]
         # What a reader may type: code spans, and the lines of blocks that show a shell.
         shells = [text for kind, text in self.blocks if kind in {"sh", "console", "yaml"}]
         self.commands = "\n".join(shells).replace("\\\n", " ").splitlines()

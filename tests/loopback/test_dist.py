@@ -1,15 +1,20 @@
 """What `make dist` builds for other projects, in a folder that has nothing else."""
 
+import os
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from app import __version__
+from scripts import dist
 from scripts.dist import build_pyz, build_wheel
 from tests.lib.programs import Server, client_environment
+from tests.lib.support import ROOT
 
 pytestmark = pytest.mark.xdist_group("dist")
 
@@ -73,3 +78,29 @@ def test_what_it_runs(command: Command, tmp_path: Path) -> None:
     exit_code, usage = ends("server", "--help")
     assert exit_code == 0
     assert usage.startswith(f"usage: {name} server ")
+
+
+def test_the_same_sources_make_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Modes, times, order and time zone of a clone change no byte of the one file."""
+    monkeypatch.setattr(dist, "ROOT", tmp_path)
+    monkeypatch.setattr(dist, "DIST", tmp_path / "dist")
+    monkeypatch.setattr(dist, "build_wheel", lambda folder: (folder / "x.whl").touch())
+    sums = set()
+    for mode, time, zone in ((0o644, 2e9, "UTC0"), (0o664, 1e9, "X-9"), (0o600, 1.5e9, "X3")):
+        shutil.rmtree(tmp_path / "app", ignore_errors=True)
+        (tmp_path / "app").mkdir()
+        for path in sorted((ROOT / "app").glob("*.py"), reverse=mode == 0o664):
+            copy = tmp_path / "app" / path.name
+            copy.write_bytes(path.read_bytes())
+            copy.chmod(mode)
+            os.utime(copy, (time, time))
+        monkeypatch.setenv("TZ", zone)
+        dist.main()
+        sums.add(capsys.readouterr().out.split()[0])
+
+    assert len(sums) == 1
+    names = ZipFile(tmp_path / "dist/tcp-pair.pyz").namelist()
+    assert names == sorted(names)
+    assert (tmp_path / "dist/tcp-pair.pyz").stat().st_mode & 0o777 == 0o755

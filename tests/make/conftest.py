@@ -15,6 +15,7 @@ import pytest
 from tests.lib.support import PATIENCE, ROOT
 
 CONFIG = {
+    "name": "x",
     "services": {
         "server": {
             "build": {"args": {"PYTHON_IMAGE": "'$image'"}},  # which the shell puts in
@@ -29,7 +30,7 @@ CONFIG = {
         }
     },
 }
-# A pair whose client waits for its server, and gets the reply; down ends what still runs.
+# A pair whose client waits for its server, and gets the reply; down ends what runs until then.
 HEALTHY = {
     "version *": "echo 28.5",
     "compose ps --all --quiet *": 'echo "container-of-$5"',
@@ -41,6 +42,7 @@ HEALTHY = {
     "start --attach *server": """
         echo 'T INFO listening'; touch server
         until [ -e down ]; do sleep 0.02; done""",
+    "compose up *": "rm -f down",
     "compose down*": "touch down",
     "network ls *": "echo abc",
     "network inspect *": "echo '[]'",

@@ -1,16 +1,13 @@
 """The other targets of make: what each runs, and that it ends as what it runs."""
 
 import json
-import os
 import re
-import signal
 import sys
-from collections.abc import Callable
 
 import pytest
 
 from tests.lib.support import ROOT, until
-from tests.make.conftest import Project, ended, shown
+from tests.make.conftest import Project, ended
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +40,7 @@ def with_test(project: Project, body: str) -> None:
 
 
 def test_help_names_every_target(project: Project) -> None:
-    """Each target that is for users has its line, and what has no line is not for them."""
+    """Make help has a line for each target but those that others depend on."""
     code, lines = project.run("make")
     text = (ROOT / "Makefile").read_text()
     phony = text.partition(".PHONY:")[2].replace("\\", "").split()
@@ -59,8 +56,17 @@ def test_the_background(project: Project) -> None:
         assert project.run("make", target) == (0, [])
         assert project.calls[-1] == f"docker compose {last}"
     assert project.calls.index("docker network ls --quiet") < project.calls.index(
-        "docker compose build --quiet"
+        "docker compose build"
     )
+
+
+def test_odd_surroundings(project: Project) -> None:
+    """PYTHONSAFEPATH hides no module; make -f from another folder says how to call it."""
+    assert project.run("make", "run", PYTHONSAFEPATH="1")[0] == 0
+    code, lines = project.run("sh", "-c", "cd home && make -f ../Makefile help")
+
+    assert code == 2
+    assert "make runs in its own folder: make -C FOLDER TARGET" in lines[-1]
 
 
 @pytest.mark.parametrize("target", ["demo", "venv"])
@@ -73,7 +79,7 @@ def test_the_background(project: Project) -> None:
     ids=["missing", "old"],
 )
 def test_a_python_that_does_not_do(project: Project, program: str, said: str, target: str) -> None:
-    """Make uses the one that PYTHON names, and says why that cannot be used."""
+    """Make uses the Python that PYTHON names, or says why it cannot."""
     project.answer("mine", {"*": program})
     mine = project.bin / "mine"
     code, lines = project.run("make", target, PYTHON=str(mine))
@@ -82,14 +88,14 @@ def test_a_python_that_does_not_do(project: Project, program: str, said: str, ta
     assert lines[0].endswith(f"does not run as Python 3.11 or later: {said}")
 
 
-@pytest.mark.parametrize(("body", "status"), [("assert True", 0), ("assert False", 2)])
-def test_the_status_of_make_test(with_tools: Project, body: str, status: int) -> None:
-    """It is 0 where all tests pass, and only then; neither .env nor the home is written."""
-    with_test(with_tools, body)
+def test_make_test_changes_no_line_of_env(with_tools: Project) -> None:
+    """The status is pytest's; neither .env nor the home is written, whichever base is taken."""
+    with_test(with_tools, "assert False")
+    (with_tools.folder / ".env").write_text("PYTHON_IMAGE=tcp-pair-base:trixie\n")
     code, lines = with_tools.run("make", "test", "TESTS=test_it.py")
 
-    assert code == status, lines
-    assert not (with_tools.folder / ".env").exists()
+    assert code == 2, lines
+    assert (with_tools.folder / ".env").read_text() == "PYTHON_IMAGE=tcp-pair-base:trixie\n"
     assert not any(with_tools.home.iterdir())
 
 
@@ -105,7 +111,7 @@ def test_the_status_of_make_test(with_tools: Project, body: str, status: int) ->
 def test_what_cannot_be_tested(
     project: Project, answers: dict[str, str], patch: str, said: str
 ) -> None:
-    """The other tests run, with pytest's status, and what was left out is said."""
+    """The other tests run with pytest's status, and the last line names what is left out."""
     (project.folder / "tests/all").mkdir(parents=True)
     test = project.folder / "tests/all/test_it.py"
     test.write_text("def test_it():\n    assert False\n")
@@ -113,25 +119,25 @@ def test_what_cannot_be_tested(
     code, lines = project.call("run_tests.main", "tests/all/test_it.py", patch=patch)
 
     assert code == 1
-    assert re.fullmatch(f"Left out: (tests that need what cannot be had here: )?{said}", lines[-1])
+    assert re.fullmatch(f"Left out: (tests whose requirements are missing: )?{said}", lines[-1])
 
 
 def test_docker_is_required(project: Project) -> None:
-    """With REQUIRE_DOCKER=1 nothing is run without it."""
+    """REQUIRE_DOCKER=1 without Docker runs no test."""
     project.answer("docker", NO_DOCKER)
 
     assert project.refusal("run_tests.main", REQUIRE_DOCKER="1").startswith(NO_DAEMON)
 
 
 def test_the_cluster_needs_root(project: Project) -> None:
-    """Who asks for nothing else is told that it cannot be."""
+    """Make test-cluster without root is refused."""
     said = "Left out: tests/all/swarm needs root (sudo make test-cluster)."
 
     assert project.call("run_tests.main", "tests/all/swarm", patch=NO_ROOT) == (1, [said])
 
 
 def test_the_images_are_handed_on(project: Project) -> None:
-    """The tests find the base image and the built ones in the environment; all but it are gone."""
+    """The environment names base image and built images; the built ones are removed afterwards."""
     with_test(
         project,
         "import os; names = ('PYTHON_IMAGE', 'TEST_RUN', 'SERVER_IMAGE', 'CLIENT_IMAGE')"
@@ -150,41 +156,19 @@ def test_the_images_are_handed_on(project: Project) -> None:
     assert f"docker ps --all --format={{{{.Names}}}} --filter=name=^/?{run}" in project.calls
 
 
-@pytest.mark.parametrize(
-    ("kill", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)]
-)
-def test_interrupted_tests(
-    project: Project, kill: Callable[[int, int], None], number: signal.Signals
-) -> None:
-    """Ctrl-C, or a SIGTERM to make's child alone, ends pytest and its workers in their own way."""
-    with_test(
-        project,
-        "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.default_int_handler)"
-        "; pathlib.Path('started').touch(); time.sleep(60)",
-    )
+def test_interrupted_tests(project: Project) -> None:
+    """A SIGTERM to make's child alone ends pytest and its workers in their own way."""
+    with_test(project, "import pathlib, time; pathlib.Path('started').touch(); time.sleep(60)")
     process = project.start(sys.executable, "-m", "scripts.run_tests", "test_it.py")
     until((project.folder / "started").exists)
-    kill(process.pid, number)
+    process.terminate()
 
     assert any("KeyboardInterrupt" in line for line in ended(process))
     assert process.returncode == 2  # pytest's code for it
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_shell_script(project: Project, number: signal.Signals) -> None:
-    """A signal ends it in the midst of a command that takes that for a failure of its own."""
-    command = "trap 'exit 1' INT TERM; echo ready; while :; do sleep 0.05; done"
-    script = f'. scripts/lib.sh; bash -c "{command}" || echo went on'
-    process = project.start("bash", "-c", script)
-    shown(process, "ready")
-    os.killpg(process.pid, number)
-
-    assert "went on" not in ended(process)
-    assert process.returncode == 128 + number
-
-
 def test_the_tools_are_installed_once(with_tools: Project) -> None:
-    """Two at once install them once; again only where what is pinned changes."""
+    """Two runs at once install the tools once, and a later one only if a pin changes."""
     said = ["Installing the tools of requirements/test.txt into .venv."]
     two = [with_tools.start("make", "venv") for _ in range(2)]
     assert sorted(map(ended, two)) == [[], said]
@@ -196,7 +180,7 @@ def test_the_tools_are_installed_once(with_tools: Project) -> None:
 
 
 def test_tools_that_cannot_be_installed(with_tools: Project) -> None:
-    """Pip's failure is said, and tried again the next time."""
+    """A failure of pip is reported, and the next run tries again."""
     (with_tools.folder / "requirements/bench.txt").touch()
     for pip in ("1", "0"):
         _, lines = with_tools.run("make", "bench", PIP=pip)
@@ -215,27 +199,44 @@ def test_no_module_venv(with_tools: Project) -> None:
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_clean(project: Project, changed: bool) -> None:
-    """Environments and images go, and Compose if it is the file that was installed."""
+    """All that make made goes: files, labelled images, Compose if it is unchanged; .env stays."""
     plugins = project.home / ".docker/cli-plugins"
     plugins.mkdir(parents=True)
     (plugins / "docker-compose").write_text("ours")
     project.run("sh", "-c", f"cksum <{plugins}/docker-compose >{plugins}/.tcp-pair-compose")
     if changed:
         (plugins / "docker-compose").write_text("theirs")
-    (project.folder / ".venv").mkdir()
-    project.answer("docker", {"image inspect tcp-pair-services:trixie": "exit 1"})
+    before = sorted(project.folder.iterdir())
+    for name in (".venv", ".venv-lint", ".venv-bench", "docs/__pycache__", ".ruff_cache", "dist"):
+        (project.folder / name).mkdir(parents=True)
+    for name in ("packets.pcap", "packets.log", "packets.html", ".env", ".env.mine"):
+        (project.folder / name).touch()
+    of_this_folder = "image ls --all --quiet --filter=label=tcp-pair --filter=reference=x-server *"
+    of_debian = "image ls --all --quiet --filter=label=made-of --filter=reference=*"
+    nameless = "image ls --all --quiet --filter=label=tcp-pair --filter=dangling=true"
+    project.answer("docker", {of_this_folder: "echo one two one", of_debian: "echo three"})
+    project.answer("docker", {nameless: "echo four"})
 
     assert project.run("make", "clean") == (0, [])
     assert [path.name for path in plugins.iterdir()] == ["docker-compose"] * changed
-    assert not (project.folder / ".venv").exists()
-    assert [call for call in project.calls if "rmi" in call] == [
-        "docker compose down --rmi local",
-        "docker rmi tcp-pair-base:trixie",
-    ]
+    left = {path.name for path in project.folder.iterdir() if path not in before}
+    assert left - {"down"} == {".env", ".env.mine", "docs"}
+    assert not any((project.folder / "docs").iterdir())
+    removed = [sorted(call.split()[2:]) for call in project.calls if " rmi " in call]
+    assert removed == [["one", "two"], ["three"], ["four"]]
+    assert "docker compose down --remove-orphans" in project.calls
+
+
+def test_an_image_that_is_in_use(project: Project) -> None:
+    """Make clean goes on after an image that Docker keeps, and gives Docker's reason."""
+    project.answer("docker", {"image ls *": "echo one", "rmi *": "echo in use >&2; exit 1"})
+
+    assert project.refusal("clean.main") == "Some images stay: in use"
+    assert project.calls.count("docker rmi one") == 4
 
 
 def test_clean_without_compose(project: Project) -> None:
-    """What images there may be is said."""
+    """Make clean without Compose v2 says that images stay."""
     project.answer("docker", {"compose version": "exit 1"})
 
     said = "Images cannot be removed: Docker has no Compose v2."
@@ -254,9 +255,10 @@ def test_record(project: Project) -> None:
 
 
 def test_no_swarm(project: Project) -> None:
-    """Where the node is no manager of a Swarm, make fleet-check says so."""
+    """Make fleet-check says so on a node that is no manager of a Swarm."""
     environment = {"DEADLINE": "1", "MESSAGE": "", "REPLY": "x"}
-    config = json.dumps({"services": {"client": {"image": "x", "environment": environment}}})
+    service = {"image": "x", "environment": environment}
+    config = json.dumps({"services": {"client": service, "server": service}})
     no_swarm = "echo no swarm >&2; exit 1"
     project.answer("docker", {"compose --file *": f"echo '{config}'", "node ls *": no_swarm})
     code, lines = project.run("make", "fleet-check")
@@ -266,7 +268,7 @@ def test_no_swarm(project: Project) -> None:
 
 @pytest.mark.parametrize("command", ["make run >&-", "make run | head -n 1"])
 def test_nobody_reads(project: Project, command: str) -> None:
-    """With its output closed, or nobody to read it, the pair is played to its end all the same."""
+    """The pair runs to its end with a closed output, and with one that nobody reads."""
     code, _ = project.run("bash", "-o", "pipefail", "-c", command)
 
     assert (code, project.calls[-1]) == (0, "docker compose down")

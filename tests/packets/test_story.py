@@ -1,8 +1,6 @@
 """What is said of packets and lines, in their order, in both languages."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,54 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from packets import page as pages
 from packets.decode import decode
-from packets.page import page
-from packets.run import in_columns, read_log
-from packets.story import Row, Story, read_words
-from tests.lib.captures import KEPT, odd, segment
+from packets.page import Page
+from packets.run import explain, read_log, shown
+from packets.story import Row, read_words
+from tests.lib.captures import (
+    ACK,
+    FIN,
+    FIRST,
+    PSH,
+    RST,
+    SYN,
+    arp,
+    client,
+    copy_of_kept,
+    explained,
+    odd,
+    server,
+    told,
+)
 from tests.lib.support import ROOT
 
-SYN, ACK, PSH, FIN, RST = 2, 16, 8, 1, 4
-FIRST = 2**32 - 1  # of each side's numbers, which start anew with the next
-
-
-def explained(pcap: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Explain what was kept, as make packets does."""
-    command = [sys.executable, "-m", "packets.run", str(pcap)]
-    return subprocess.run(
-        command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False
-    )
-
-
-def copy_of_kept(folder: Path) -> Path:
-    """Copy the capture in docs/ and its log, beside which there will be a page."""
-    for path in (KEPT, KEPT.with_suffix(".log")):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder / KEPT.name
-
-
-def told(*packets: bytes) -> list[Row]:
-    """Tell packets of which the client's is the first."""
-    rows = [Row(0, packet=decode(data, len(data))) for data in packets]
-    return list(Story(read_words()).tell(rows))
-
-
-def client(seq: int, ack: int, flags: int, data: bytes = b"") -> bytes:
-    """Return a packet of the client's, its numbers counted from the SYNs."""
-    numbers = (FIRST + seq) % 2**32, (FIRST + ack) % 2**32
-    return segment((50000, 8888), numbers, flags, b"", data)
-
-
-def server(seq: int, ack: int, flags: int, data: bytes = b"") -> bytes:
-    """Return a packet of the server's."""
-    made = client(seq, ack, flags, data)
-    return made[:26] + made[30:34] + made[26:30] + made[36:38] + made[34:36] + made[38:]
-
-
-def arp(operation: int, sender: int, target: int, to: bytes = b"\xff" * 6) -> bytes:
-    """Return a packet of ARP, from one host of the network to another."""
-    start = to + bytes(6) + bytes.fromhex("0806 0001 0800 06 04 00") + bytes([operation])
-    return start + bytes(6) + bytes([10, 0, 0, sender]) + bytes(6) + bytes([10, 0, 0, target])
+HELLO = "Ol\u00e1\n".encode()
 
 
 @pytest.fixture(autouse=True)
@@ -69,51 +42,58 @@ def english(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_kept_capture_in_the_order_of_time(tmp_path: Path) -> None:
     """Each thing comes after what it follows from, logs among packets, and none is missing."""
-    lines = explained(copy_of_kept(tmp_path)).stdout.splitlines()
+    capture = copy_of_kept(tmp_path)
+    lines = explained(capture).stdout.splitlines()
     following = iter(lines)
 
     for expected in (
-        "ARP  192.168.15.20 asks everybody",
-        "ARP  192.168.15.20 asks again",
-        "3 ARP questions without an answer",
-        "client | .* No route to host",
-        "server | .* listening on",
-        "client → server  SYN  ",
-        "server → client  SYN ACK  ",
-        "client → server  ACK  the client's kernel confirms: after these three",
-        'client → server  17 bytes  the client says "Testando conexão"',
-        'server → client  22 bytes  the server says "SERVER OK - STATUS 200"',
-        "client → server  FIN  the client has nothing more to send",
-        "server → client  FIN  the server closes its direction too",
-        "client → server  ACK  the client's kernel confirms the end",
+        "ARP: Ethernet delivers",
+        "asks all hosts",
+        "Gratuitous ARP: a host asks for its own address",
+        "announces its MAC address",
+        "got no reply and asks again",
+        "ARP requests without a reply: ",
+        "client \\| .* No route to host",
+        r"\.\.\. \| 1977 ms without a packet",
+        "server LISTEN \\| .* listening on",
+        "TCP handshake: two flags",
+        "client SYN-SENT → server SYN-RECEIVED  SYN  seq 0  ",
+        "server → client ESTABLISHED  SYN ACK  seq 0 ack 1  ",
+        "client → server ESTABLISHED  ACK  seq 1 ack 1  The client's kernel confirms the other SYN",
+        'client → server  17 bytes  seq 1 ack 1  The client sends "Testando conexão", the',
+        "server → client  ACK  seq 1 ack 18  The server's kernel confirms 17 bytes: ack 18 is",
+        'server → client  22 bytes  seq 1 ack 18  The server sends "SERVER OK - STATUS 200"',
+        "client FIN-WAIT-1 → server CLOSE-WAIT  FIN  seq 18 ack 23  ",
+        "server LAST-ACK → client TIME-WAIT  FIN  seq 23 ack 19  ",
+        "client → server CLOSED  ACK  seq 19 ack 24  ",
     ):
         assert any(re.search(expected, line) for line in following), expected
     count = sum(line.startswith("packet | ") for line in lines)
     assert lines[-1].startswith(f"{count} packets: ")
+    assert capture.with_suffix(".html").stat().st_size < 150 * 1024
 
 
-def test_one_conversation() -> None:
-    """Numbers that start anew do no harm; what is sent again, and both ends, are told as that."""
+def test_what_is_said_of_a_connection() -> None:
+    """Bytes are counted from the SYNs, and what is sent again is told as that."""
     conversation = [
-        (client(0, 0, SYN), "client", "SYN", f"from {FIRST} on"),
-        (client(0, 0, SYN), "client", "SYN", "once more"),
-        (server(0, 1, SYN | ACK), "server", "SYN ACK", f"from {FIRST} on"),
-        (client(1, 1, ACK), "client", "ACK", "the connection is there"),
-        (client(1, 1, PSH | ACK, b"Ol\xc3\xa1\n"), "client", "5 bytes", r'client says "Olá\n"'),
-        (client(6, 1, PSH | ACK, b"!"), "client", "1 bytes", 'client says "!"'),
-        (client(1, 1, PSH | ACK, b"Ol\xc3\xa1\n"), "client", "5 bytes", "again"),
-        (client(6, 1, PSH | ACK, b"!"), "client", "1 bytes", "again"),
-        (server(1, 7, ACK), "server", "ACK", "all 6 bytes"),
-        (server(1, 7, PSH | FIN | ACK, b"ok"), "server", "2 bytes FIN", "still may send"),
-        (client(7, 4, ACK), "client", "ACK", "confirms the end"),
-        (client(7, 4, FIN | ACK), "client", "FIN", "too"),
-        (server(4, 8, ACK), "server", "ACK", "confirms the end"),
+        (client(0, 0, SYN), "SYN  seq 0", f"(in the header: {FIRST}); the first byte"),
+        (client(0, 0, SYN), "SYN  seq 0", "sends the packet again"),
+        (server(0, 1, SYN | ACK), "SYN ACK  seq 0 ack 1", "ack 1 confirms the SYN, number 0"),
+        (client(1, 1, ACK), "ACK  seq 1 ack 1", "the connection is established"),
+        (client(1, 1, PSH | ACK, HELLO), "5 bytes  seq 1 ack 1", r'"Olá\n", the bytes 1 to 5.'),
+        (client(6, 1, PSH | ACK, b"!"), "1 bytes  seq 6 ack 1", '"!", the bytes 6 to 6.'),
+        (client(1, 1, PSH | ACK, HELLO), "5 bytes  seq 1 ack 1", "of the bytes 1 to 5 and"),
+        (server(1, 7, ACK), "ACK  seq 1 ack 7", "confirms 6 bytes: ack 7"),
+        (server(1, 7, PSH | FIN | ACK, b"ok"), "2 bytes FIN  seq 1 ack 7", "takes number 3"),
+        (client(7, 4, ACK), "ACK  seq 7 ack 4", "ack 4 is the number after it"),
+        (client(7, 4, FIN | ACK), "FIN  seq 7 ack 4", "has confirmed the other FIN before"),
     ]
     rows = told(*(packet for packet, *_ in conversation))
 
-    for row, (_, side, tag, text) in zip(rows, conversation, strict=True):
-        assert (row.side, row.tag) == (side, tag)
-        assert text in row.text
+    for row, (_, tag, text) in zip(rows, conversation, strict=True):
+        assert (row.tag, text in row.text) == (tag, True), row.text
+    assert rows[4].packet
+    assert rows[4].packet.fields["TCP sequence number"].text == f"0 = {FIRST} + 1"
 
 
 def test_questions_of_arp() -> None:
@@ -123,7 +103,7 @@ def test_questions_of_arp() -> None:
         arp(1, 10, 20, to=bytes(6)),
     )
 
-    expected = ["asks everybody", "asks again", "unasked", "answers", "asks everybody", "still"]
+    expected = ["asks all hosts", "asks again", "announces", "replies", "asks all hosts", "still"]
     assert all(text in row.text for row, text in zip(rows, expected, strict=True))
     assert [row.side for row in rows] == ["client", "", "client", "server", "client", "server"]
 
@@ -132,22 +112,58 @@ def test_long_data_and_cut_data() -> None:
     """Of long data the beginning is shown, and that some was not captured is said."""
     data = client(1, 1, ACK, b"x" * 201)
 
-    assert told(data)[0].text == f'the client says "{"x" * 200}"…'
+    assert told(data)[0].text == f'The client sends "{"x" * 200}"…, the bytes 1 to 201.'
     assert told(data[:-1])[0].text.endswith("(cut off or malformed: data)")
 
 
-def test_a_capture_that_began_later() -> None:
-    """Bytes are counted from the first that was seen."""
-    assert "all 3 bytes" in told(client(7, 100, ACK, b"abc"), server(100, 10, ACK))[-1].text
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_a_question_stands_where_its_premise_holds(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question comes up once, at a packet that answers it, and none without its packet."""
+    monkeypatch.setenv("LANGUAGE", language)
+    ordinary = [
+        *(client(0, 0, SYN), server(0, 1, SYN | ACK), client(1, 1, ACK)),
+        *(client(1, 1, PSH | ACK, HELLO), server(1, 6, ACK), server(1, 6, PSH | ACK, b"ok")),
+        *(client(6, 3, FIN | ACK), server(3, 7, FIN | ACK), client(7, 4, ACK)),
+    ]
+    asked = [[len(row.questions) for row in told(*packets)] for packets in (
+        [*ordinary, *ordinary],
+        [client(0, 0, SYN), server(0, 1, RST | ACK)],
+        [client(0, 0, SYN)] * 3,
+        [*ordinary[:6], client(6, 3, FIN | ACK), server(3, 7, ACK), server(3, 7, FIN | ACK)],
+    )]  # fmt: skip
+
+    assert asked[0] == [2, 2, 1, 1, 1, 1, 0, 1, 1, 1] + [0] * 8
+    assert asked[1:3] == [[2, 1], [2, 1, 0]]
+    assert asked[3] == [2, 2, 1, 1, 1, 1, 0, 0, 1]
+    ((question, answer),) = told(*ordinary)[4].questions
+    assert question.endswith(" 6? ")
+    assert answer.endswith("1 + 5 = 6.")
 
 
-@pytest.mark.parametrize(
-    ("before", "said"),
-    [([], "nobody listens on port 8888"), ([server(0, 1, SYN | ACK)], "breaks")],
-)
-def test_a_reset(before: list[bytes], said: str) -> None:
-    """In answer to a SYN it says that nobody listens; later, that the connection is broken off."""
-    assert said in told(client(0, 0, SYN), *before, server(1, 1, RST | ACK))[-1].text
+def test_the_calls_are_in_the_source() -> None:
+    """Each call is found, and once; the page links to its line from a folder of the project."""
+    page = Page(read_words(), ROOT / "docs")
+    html = page.make(told(client(0, 0, SYN), server(0, 1, RST | ACK)))
+
+    assert page.calls.keys() == {"", *pages.CALLS}
+    assert re.search(r'<a href="../app/exchange.py">app/exchange.py:\d+</a>', html)
+    assert html.count("sock.connect(") == 2
+    assert html.count("sent by the kernel alone") == 1
+
+
+def test_a_call_that_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is left out, as is one that is found twice; a page elsewhere has no links."""
+    monkeypatch.setitem(pages.CALLS, "client connect", ("app/gone.py", "connect"))
+    monkeypatch.setitem(pages.CALLS, "server accept", ("app/server.py", "self"))
+    rows = told(client(0, 0, SYN), server(0, 1, SYN | ACK), client(1, 1, ACK, b"hello"))
+    html = Page(read_words(), tmp_path).make(rows)
+
+    assert "sock.connect(" not in html
+    assert "accept()</code>" not in html
+    assert "app/server.py:" in html
+    assert "<a " not in html
 
 
 class Balanced(HTMLParser):
@@ -159,39 +175,40 @@ class Balanced(HTMLParser):
         self.packets = 0
         self.feed(html)
 
-    def handle_starttag(self, tag: str, _attributes: list[tuple[str, str | None]]) -> None:
-        self.packets += tag == "details"
-        if tag not in {"html", "meta", "tr", "td"}:
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.packets += ("class", "packet") in attributes
+        if tag not in {"html", "meta", "tr", "td", "p"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+        assert tag == "p" or self.open.pop() == tag
 
 
 @pytest.mark.slow
 @given(st.lists(odd, max_size=8))
 def test_nothing_is_too_odd(packets: list[bytes]) -> None:
     """Whatever the packets are, each one is told and is in the page, whose tags all close."""
-    page_of_all = Balanced(page(told(*packets), read_words()))
+    page_of_all = Balanced(Page(read_words(), ROOT).make(told(*packets)))
     assert (page_of_all.packets, page_of_all.open) == (len(packets), [])
 
 
 def test_what_others_send_is_no_html() -> None:
     """Neither a packet's data nor a line of a log can bring markup into the page."""
     rows = [*told(client(0, 0, ACK, b"<script>")), Row(0, "client", "<script>")]
-    html = page(rows, read_words())
+    html = Page(read_words(), ROOT).make(rows)
 
     assert "<script>" not in html
     assert html.count("&lt;script&gt;") == 2
 
 
 def test_both_languages_say_the_same() -> None:
-    """Each sentence is there twice, with the same values in it; what has no header has one too."""
+    """Each sentence is there twice, with the same values and as many questions in it."""
     sentences = tomllib.loads((ROOT / "packets" / "words.toml").read_text(encoding="utf-8"))
     for key, (english, portuguese) in sentences.items():
-        ours, theirs = (sorted(re.findall(r"\{.*?\}", text)) for text in (english, portuguese))
+        ours, theirs = (sorted(set(re.findall(r"\{.*?\}", text))) for text in (english, portuguese))
         assert ours == theirs, key
-    assert {"IPv4 options", "TCP options", "data"} <= sentences.keys()
+        if key.startswith("?"):
+            assert english.count("? ") == portuguese.count("? ") == 1
 
 
 @pytest.mark.parametrize(
@@ -201,7 +218,6 @@ def test_both_languages_say_the_same() -> None:
         ({"LANG": "pt_BR.UTF-8"}, "pt-BR"),
         ({"LANG": "pt_BR.UTF-8", "LC_ALL": "C"}, "en"),
         ({"LANG": "C", "LANGUAGE": "pt"}, "pt-BR"),
-        ({"LANG": "pt_BR.UTF-8", "LANGUAGE": "en"}, "en"),
         ({"LANG": "de_DE.UTF-8", "LANGUAGE": ""}, "en"),
     ],
 )
@@ -215,17 +231,25 @@ def test_the_language(env: dict[str, str], expected: str, monkeypatch: pytest.Mo
     assert read_words()["lang"] == expected
 
 
+def test_a_locale_that_lacks_letters(tmp_path: Path) -> None:
+    """What the terminal's encoding cannot show is escaped."""
+    done = explained(copy_of_kept(tmp_path), PYTHONIOENCODING="ascii:strict", LANGUAGE="pt")
+
+    assert done.returncode == 0, done.stderr
+    assert "Testando conex\\xe3o" in done.stdout
+
+
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_columns(side: str, width: int) -> None:
     """The client's packets begin at the left, the server's in the middle, and no line is wider."""
-    row = Row(0, side, "w" * 300, "ACK", decode(b"", 0))
-    lines = re.sub(r"\033\[\d*m", "", in_columns(row, width)).splitlines()
+    row = Row(0, side, "w" * 300, decode(b"", 0), "ACK", states={side: "CLOSED"})
+    lines = re.sub(r"\033\[\d*m", "", shown(row, read_words(), width)).splitlines()
     start = width // 2 * (side == "server")
 
     assert max(map(len, lines)) < start + width // 2
     assert all(line[:start].isspace() or not start for line in lines)
-    assert lines[0][start] in "─◀"
+    assert lines[0][start:].startswith(f"{side} CLOSED → ")
 
 
 @pytest.mark.parametrize(
@@ -262,6 +286,14 @@ def test_what_is_no_capture(tmp_path: Path, content: bytes | None, said: str) ->
     assert done.stderr.count("\n") == 1
 
 
+def test_what_cannot_be_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told all the same, and why it is not saved."""
+    explain(copy_of_kept(tmp_path), tmp_path / "nowhere" / "packets.pcap", read_words())
+    last = capsys.readouterr().out.splitlines()[-1]
+
+    assert re.fullmatch(r"20 packets, not saved: .*/nowhere/packets.pcap: No such file .*", last)
+
+
 @pytest.mark.parametrize(
     ("document", "language"), [("how-it-works.md", "en"), ("como-funciona.md", "pt")]
 )
@@ -271,6 +303,6 @@ def test_what_the_documents_show(tmp_path: Path, document: str, language: str) -
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     shown = "".join(re.findall(r"^```packets\n(.*?)^```$", text, re.M | re.S)).splitlines()
 
-    assert len(shown) > 20
+    assert shown
     for line in shown:
         assert line in said, line

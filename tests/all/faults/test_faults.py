@@ -42,7 +42,7 @@ def wants_all() -> bool:
 
 @pytest.fixture(scope="module")
 def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
-    """Collect what happens, for the table in docs/."""
+    """Collect what happens, for the table."""
     seen: Seen = {}
     yield seen
     if wants_all() and not request.session.testsfailed:

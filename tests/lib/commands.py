@@ -1,0 +1,80 @@
+"""The commands that the documents give a reader to paste, and the surroundings that each needs."""
+
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+from tests.lib.documents import DOCUMENTS, Document
+
+
+class Command(NamedTuple):
+    """A block of shell, or a command in a cell of a table.
+
+    ``shown`` is the output that the document has below it; ``setup`` the blocks before it that
+    define functions of the shell.
+    """
+
+    document: str
+    text: str
+    shown: str = ""
+    setup: str = ""
+
+
+# What cannot be run as it stands, by a pattern in it, and why.
+EXCEPTIONS = {
+    r"git clone|OWNER": "nobody knows whose repository a reader clones",
+    r"docker swarm|docker save": "needs a Swarm: the hosts of the Swarm tests begin so",
+    r"docker network create|deploy/overlay\.yml|fleet-check": "needs a Swarm: its tests run it",
+    r"docs/comparison\.py": "takes minutes and writes the document",
+    r"# Redis|SERVER_PROTOCOL=": "needs a service: the tests of services run it",
+    r"\bwsl\b|explorer\.exe|apt(?:-get)? install": "needs Windows, or changes the host",
+    r"\bscp\b|\bssh\b": "needs a second host",
+}
+
+# Where each of the others is run, by a pattern in it; the first that fits.
+SURROUNDINGS = {
+    "two hosts": r"tcp-pair\.pyz|^(?:ss|ip) ",  # tests of the network, as root
+    "docker": r"\bdocker\b|\bmake (?:run|up|packets|down|logs)\b",
+    "loopback": r"docs/twenty_lines|-m app\.|\bmake (?:demo|dist)\b|^start\(\)",
+}
+
+_TYPED = re.compile(r"(?:[A-Z_]+=\S+ )*(?:python3|docker|make|git|ss|ip|curl|sudo) .+")
+
+
+def surroundings(command: Command) -> str:
+    """Return where a command is run, or why it is not."""
+    excepted = [why for pattern, why in EXCEPTIONS.items() if re.search(pattern, command.text)]
+    places = [place for place, what in SURROUNDINGS.items() if re.search(what, command.text)]
+    return next(iter(excepted + places), "")
+
+
+def commands(document: Document) -> list[Command]:
+    """Return the commands of a document, in their order."""
+    found, setup = [], ""
+    for (kind, text), below in pairwise([*document.fences, ("", "")]):
+        if kind == "sh":
+            shown = below[1] if below[0] == "text" else ""
+            found.append(Command(document.name, text, shown, setup))
+            if re.search(r"(?m)^\w+\(\) \{", text):
+                setup += text
+    cells = [cell for table in document.tables for row in table for cell in row]
+    spans = [span for cell in cells for span in re.findall(r"`(.+?)`", cell)]
+    return found + [Command(document.name, span) for span in spans if _TYPED.fullmatch(span)]
+
+
+# Each once: both languages have the same.
+COMMANDS: dict[str, Command] = {}
+for _document in DOCUMENTS.values():
+    for _command in commands(_document):
+        COMMANDS.setdefault(_command.text, _command)
+
+
+def commands_for(place: str) -> list[Command]:
+    """Return the commands that are run there."""
+    return [command for command in COMMANDS.values() if surroundings(command) == place]
+
+
+def shape(output: str) -> str:
+    """Return an output without what differs from run to run: times and addresses."""
+    output = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d+\.\d+ m?s\b", "TIME", output)
+    return re.sub(r"\d+\.\d+\.\d+\.\d+(?::\d+)?", "ADDRESS", output)
