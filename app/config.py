@@ -120,7 +120,7 @@ class ServerConfig:
         self.max_connections = env.whole("MAX_CONNECTIONS", "1000", 1, 1_000_000, meaning)
         meaning = "on shutdown, wait this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
-        [self.reply] = env.data("REPLY", "SERVER OK - STATUS 200", 1, "what to answer")
+        [self.reply] = env.data("REPLY", "SERVER OK - STATUS 200", 1, "what to reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 
