@@ -4,6 +4,7 @@ import math
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 from .protocol import printable, unescape
 
@@ -11,7 +12,6 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 ANY_ADDRESS = "0.0.0.0"  # to listen on; connect(2) takes it for the client's own host
 HEALTH_ADDRESS = "127.8.8.8"  # of the health check: nobody outside this host can have it
 LONGEST = 1_000_000  # seconds; poll(2) and epoll_wait(2) take milliseconds as a C int
-REPLY = "SERVER OK - STATUS 200"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _DIGITS = re.compile(r"[0-9]{1,99}")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -33,7 +33,7 @@ class Environment:
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+        self._values = dict(variables)
         self.asked: dict[str, tuple[str, str]] = {}
 
     def address(self, name: str, default: str, meaning: str) -> str:
@@ -66,25 +66,22 @@ class Environment:
         """Read from ``low`` to 65536 bytes, with escapes; ``wild`` is one that ends a part."""
         # Without ``\\``: in ``\\?`` the question mark is no escape.
         text = self._text(name, default, meaning).replace(r"\\", r"\x5c")
-        try:
+        with suppress(ValueError):  # an escape that is none
             parts = [unescape(part) for part in (text.split(wild) if wild else [text])]
             if low <= len(b"?".join(parts)) <= 65536:
                 return parts
-        except ValueError:
-            pass  # an escape that is none
         escapes = rf"\r \n \t \0 \\ \xNN {wild}".rstrip()
         raise self._invalid(name, f"{low} to 65536 bytes of UTF-8, a backslash only in {escapes}")
 
     def protocol(self, name: str, meaning: str) -> None:
         """Read the name of a protocol, which sets defaults of the variables read after it."""
         self.asked[name] = "", meaning
-        if name in self._variables:
+        if name in self._values:
             from .services import NAMES, SERVICES  # main imports it first
 
-            if not (service := SERVICES.get(self._variables[name])):
+            if not (row := SERVICES.get(self._values[name])):
                 raise self._invalid(name, f"one of {', '.join(SERVICES)}")
-            defaults = zip(NAMES, (*service, "prefix", "retry"), strict=True)
-            self._variables = dict(defaults) | dict(self._variables)
+            self._values = dict(zip(NAMES, (*row, "prefix", "retry"), strict=True)) | self._values
 
     def word(self, name: str, words: tuple[str, ...], meaning: str) -> str:
         """Read one of these words; the first is the default."""
@@ -103,10 +100,10 @@ class Environment:
 
     def _text(self, name: str, default: str, meaning: str) -> str:
         self.asked[name] = default, meaning
-        return self._variables.get(name, default)
+        return self._values.get(name, default)
 
     def _invalid(self, name: str, expected: str) -> ConfigError:
-        shown = printable(self._variables[name].encode(errors="surrogateescape"), 200)
+        shown = printable(self._values[name].encode(errors="surrogateescape"), 200)
         return ConfigError(f"{name}='{shown}' is not valid: expected {expected}")
 
 
@@ -123,7 +120,7 @@ class ServerConfig:
         self.max_connections = env.whole("MAX_CONNECTIONS", "1000", 1, 1_000_000, meaning)
         meaning = "on shutdown, wait this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
-        [self.reply] = env.data("REPLY", REPLY, 1, "what to reply")
+        [self.reply] = env.data("REPLY", "SERVER OK - STATUS 200", 1, "what to reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 
@@ -134,9 +131,8 @@ class ClientConfig:
         self.server_host = env.host("SERVER_HOST", "192.168.15.10", "IPv4 address or host name")
         env.protocol("SERVER_PROTOCOL", "what the server speaks, see below")
         self.server_port = env.whole("SERVER_PORT", "8888", 1, 65535, "TCP port of the server")
-        meaning = "what to send; empty: wait for a greeting"
-        [self.message] = env.data("MESSAGE", "Testando conexão", 0, meaning)
-        self.reply = env.data("REPLY", REPLY, 1, r"what to expect; \?: any one byte", r"\?")
+        [self.message] = env.data("MESSAGE", "Testando conexão", 0, "sent; empty: await a greeting")
+        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, r"awaited; \?: any byte", r"\?")
         meaning = "how to compare (prefix: extra bytes allowed)"
         self.reply_match = env.word("REPLY_MATCH", ("exact", "prefix"), meaning)
         self.wrong_reply = env.word("WRONG_REPLY", ("fail", "retry"), "on an unexpected reply")
@@ -151,10 +147,9 @@ class ClientConfig:
 
 def is_address(text: str) -> bool:
     """Tell whether this is an IPv4 address, in the one form that inet_pton(3) takes."""
-    try:
+    with suppress(OSError, ValueError):
         return bool(socket.inet_pton(socket.AF_INET, text))
-    except (OSError, ValueError):
-        return False
+    return False
 
 
 def _is_host(text: str) -> bool:

@@ -10,7 +10,7 @@ from .log import STDERR, STDOUT, write
 EXIT_USAGE = 64  # EX_USAGE of sysexits.h
 
 
-def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
+def usage(program: str, config: type[ServerConfig | ClientConfig], note: str = "") -> int:
     """Answer the arguments of a program that reads this configuration; return its exit code."""
     env = Environment({})
     config(env)
@@ -19,11 +19,7 @@ def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
     text = f"{command} [--help | --version]\n\nEnvironment variables:\n"
     for name, (default, meaning) in env.asked.items():
         text += f"  {f'{name}={default}'.removesuffix('='):<28}  {meaning}\n"
-    if config is ClientConfig:
-        from .services import NAMES, SERVICES  # main imports it first
-
-        text += f"\nSERVER_PROTOCOL sets {', '.join(NAMES)}:\n  {', '.join(SERVICES)}\n"
-    return answer(text)
+    return answer(text + note)
 
 
 def answer(text: str) -> int:
