@@ -21,10 +21,10 @@ NOT_ALLOWED = b"@\0\0\0\xffj\4Host 'service' is not allowed to connect to this M
 WAITING = b"* OK Waiting for authentication process to respond..\r\n"
 BYE = b"* CAPABILITY IMAP4rev1\r\na OK done\r\n* BYE bye\r\nb OK done\r\n"
 
-# Answers while the service cannot be used, and the one when it can. The first two stand in for
-# services that are too large for the tests: recorded from ZooKeeper 3.9.3 (Debian trixie) without
-# a quorum and alone, and from MySQL 9.7.4 (Debian sid). Dovecot 2.4.1 waits for ten seconds before
-# it answers so, and its OK is as long as one may be that names no capabilities.
+# Answers of a service that cannot be used, and of one that can. The first two stand in for services
+# that are too large for the tests: recorded from ZooKeeper 3.9.3 (Debian trixie), without a quorum
+# and alone, and from MySQL 9.7.4 (Debian sid). WAITING is from Dovecot 2.4.1, which sends it after
+# ten seconds. The IMAP server that can be used names no capabilities, and is as brief as it may be.
 RECORDED = {
     "zookeeper": (
         [b"This ZooKeeper instance is not currently serving requests\n"],
@@ -32,6 +32,7 @@ RECORDED = {
     ),
     "mysql": ([NOT_ALLOWED, BLOCKED], GREETING + DENIED),
     "imap": ([WAITING, b"* BYE " + 60 * b"x"], b"* OK ready\r\n" + BYE),
+    "redis": ([b"-NOAUTH Authentication required.\r\n", b"-LOADING "], b"+PONG\r\n"),
     "http": ([b"HTTP/1.1 503 ", b"HTTP/1.1 301 ", b"HTTP/2.0 200 "], b"HTTP/1.0 204 "),
     "smtp": ([b"421 busy\r\n", b"554 no\r\n"], b"220-mail\r\n"),
     "ftp": ([b"120 in five minutes\r\n", b"421 too many\r\n"], b"220 ready\r\n"),
