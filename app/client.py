@@ -154,10 +154,12 @@ def main() -> int:
     in_json = os.environ.get("OUTPUT") == "json" and not sys.argv[1:]
     if in_json:
         import json  # noqa: F401 - now, since later there may be no file descriptor for it
+    if "SERVER_PROTOCOL" in os.environ or sys.argv[1:]:
+        from . import services  # now, for the same reason
     verdict = Verdict(as_json if in_json else as_text)
     # Before anything that can wait: to PID 1 of a container, a signal without a handler is lost.
     handle_ending_signals(verdict.interrupt)
-    code = usage("client", ClientConfig) if sys.argv[1:] else run(verdict)
+    code = usage("client", ClientConfig, services.HELP) if sys.argv[1:] else run(verdict)
     block_ending_signals()
     return code
 

@@ -4,6 +4,7 @@ import math
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 from .protocol import printable, unescape
 
@@ -32,7 +33,7 @@ class Environment:
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+        self._values = dict(variables)
         self.asked: dict[str, tuple[str, str]] = {}
 
     def address(self, name: str, default: str, meaning: str) -> str:
@@ -61,16 +62,26 @@ class Environment:
         expected = f"plain decimal seconds, such as 2 or 0.25, at most {LONGEST}"
         raise self._invalid(name, expected if zero else f"{expected} and above 0")
 
-    def data(self, name: str, default: str, low: int, high: int, meaning: str) -> bytes:
-        """Read from ``low`` to ``high`` bytes, written as text with escapes."""
-        try:
-            data = unescape(self._text(name, default, meaning))
-            if low <= len(data) <= high:
-                return data
-        except ValueError:
-            pass  # an escape that is none
-        expected = rf"{low} to {high} bytes of UTF-8, a backslash only in \r \n \t \0 \\ \xNN"
-        raise self._invalid(name, expected)
+    def data(self, name: str, default: str, low: int, meaning: str, wild: str = "") -> list[bytes]:
+        """Read from ``low`` to 65536 bytes, with escapes; ``wild`` is one that ends a part."""
+        # Without ``\\``: in ``\\?`` the question mark is no escape.
+        text = self._text(name, default, meaning).replace(r"\\", r"\x5c")
+        with suppress(ValueError):  # an escape that is none
+            parts = [unescape(part) for part in (text.split(wild) if wild else [text])]
+            if low <= len(b"?".join(parts)) <= 65536:
+                return parts
+        escapes = rf"\r \n \t \0 \\ \xNN {wild}".rstrip()
+        raise self._invalid(name, f"{low} to 65536 bytes of UTF-8, a backslash only in {escapes}")
+
+    def protocol(self, name: str, meaning: str) -> None:
+        """Read the name of a protocol, which sets defaults of the variables read after it."""
+        self.asked[name] = "", meaning
+        if name in self._values:
+            from .services import NAMES, SERVICES  # main imports it first
+
+            if not (row := SERVICES.get(self._values[name])):
+                raise self._invalid(name, f"one of {', '.join(SERVICES)}")
+            self._values = dict(zip(NAMES, (*row, "prefix", "retry"), strict=True)) | self._values
 
     def word(self, name: str, words: tuple[str, ...], meaning: str) -> str:
         """Read one of these words; the first is the default."""
@@ -89,10 +100,10 @@ class Environment:
 
     def _text(self, name: str, default: str, meaning: str) -> str:
         self.asked[name] = default, meaning
-        return self._variables.get(name, default)
+        return self._values.get(name, default)
 
     def _invalid(self, name: str, expected: str) -> ConfigError:
-        shown = printable(self._variables[name].encode(errors="surrogateescape"), 200)
+        shown = printable(self._values[name].encode(errors="surrogateescape"), 200)
         return ConfigError(f"{name}='{shown}' is not valid: expected {expected}")
 
 
@@ -109,7 +120,7 @@ class ServerConfig:
         self.max_connections = env.whole("MAX_CONNECTIONS", "1000", 1, 1_000_000, meaning)
         meaning = "on shutdown, wait this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, 65536, "the server's reply")
+        [self.reply] = env.data("REPLY", "SERVER OK - STATUS 200", 1, "what to reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 
@@ -118,9 +129,10 @@ class ClientConfig:
 
     def __init__(self, env: Environment) -> None:
         self.server_host = env.host("SERVER_HOST", "192.168.15.10", "IPv4 address or host name")
+        env.protocol("SERVER_PROTOCOL", "what the server speaks, see below")
         self.server_port = env.whole("SERVER_PORT", "8888", 1, 65535, "TCP port of the server")
-        meaning = "what to send; empty: wait for a greeting"
-        self.message = env.data("MESSAGE", "Testando conexão", 0, 65536, meaning)
+        [self.message] = env.data("MESSAGE", "Testando conexão", 0, "sent; empty: await a greeting")
+        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, r"awaited; \?: any byte", r"\?")
         meaning = "how to compare (prefix: extra bytes allowed)"
         self.reply_match = env.word("REPLY_MATCH", ("exact", "prefix"), meaning)
         self.wrong_reply = env.word("WRONG_REPLY", ("fail", "retry"), "on an unexpected reply")
@@ -130,16 +142,14 @@ class ClientConfig:
         meaning = "give up after this many seconds; 0: never"
         self.deadline = env.seconds("DEADLINE", "60", meaning, zero=True)
         self.output = env.word("OUTPUT", ("text", "json"), "result on stdout")
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, 65536, "the server's reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
 
 
 def is_address(text: str) -> bool:
     """Tell whether this is an IPv4 address, in the one form that inet_pton(3) takes."""
-    try:
+    with suppress(OSError, ValueError):
         return bool(socket.inet_pton(socket.AF_INET, text))
-    except (OSError, ValueError):
-        return False
+    return False
 
 
 def _is_host(text: str) -> bool:

@@ -102,14 +102,14 @@ def connect(host: str, port: int, until: float, lookup: Lookup, source: str = ""
 
 
 def exchange(
-    sock: socket.socket, message: bytes, reply: bytes, until: float, *, prefix: bool = False
+    sock: socket.socket, message: bytes, reply: list[bytes], until: float, *, prefix: bool = False
 ) -> bytes:
     """Send the message, unless it is empty; return what comes once it is the reply.
 
-    ``until`` is in monotonic seconds; with ``prefix`` more bytes may follow. Raises Failed.
+    ``reply`` and ``prefix`` as matches() has them, ``until`` in monotonic seconds. Raises Failed.
     """
     received = b""
-    progress = f" after %d of {len(reply)} bytes of the reply"
+    progress = f" after %d of {len(b'?'.join(reply))} bytes of the reply"
     try:
         if message:
             sock.settimeout(remaining(until))

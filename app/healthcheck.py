@@ -21,7 +21,7 @@ def main() -> int:
         config = ServerConfig(Environment(os.environ))
         host = "127.0.0.1" if config.host == ANY_ADDRESS else config.host
         with connect(host, config.port, until, Lookup(), HEALTH_ADDRESS) as sock:
-            exchange(sock, b"health check", config.reply, until)
+            exchange(sock, b"health check", [config.reply], until)
     except (Failed, ConfigError) as error:
         log.error("%s", error)
         return 1

@@ -9,14 +9,17 @@ _ESCAPE = re.compile(rb"\\([rnt0\\]|x[0-9a-fA-F]{2}|)")
 _ESCAPES = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 
 
-def matches(received: bytes, reply: bytes, *, prefix: bool = False) -> bool | None:
+def matches(received: bytes, reply: list[bytes], *, prefix: bool = False) -> bool | None:
     """Compare what has come with the reply: True, False, or None while it may still become it.
 
-    With ``prefix`` more bytes may follow.
+    Between two parts of the reply is any one byte; with ``prefix`` more bytes may follow.
     """
-    if len(received) < len(reply):
-        return None if reply.startswith(received) else False
-    return received.startswith(reply) if prefix else received == reply
+    expected = bytearray(reply[0])
+    for part in reply[1:]:
+        expected += (received[len(expected) : len(expected) + 1] or b"?") + part
+    if len(received) < len(expected):
+        return None if expected.startswith(received) else False
+    return received.startswith(expected) if prefix else received == expected
 
 
 def unescape(text: str) -> bytes:

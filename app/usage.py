@@ -10,7 +10,7 @@ from .log import STDERR, STDOUT, write
 EXIT_USAGE = 64  # EX_USAGE of sysexits.h
 
 
-def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
+def usage(program: str, config: type[ServerConfig | ClientConfig], note: str = "") -> int:
     """Answer the arguments of a program that reads this configuration; return its exit code."""
     env = Environment({})
     config(env)
@@ -18,8 +18,8 @@ def usage(program: str, config: type[ServerConfig | ClientConfig]) -> int:
     command = f"python3 -m {__package__}.{program}" if is_module else sys.argv[0]
     text = f"{command} [--help | --version]\n\nEnvironment variables:\n"
     for name, (default, meaning) in env.asked.items():
-        text += f"  {f'{name}={default}':<28}  {meaning}\n"
-    return answer(text)
+        text += f"  {f'{name}={default}'.removesuffix('='):<28}  {meaning}\n"
+    return answer(text + note)
 
 
 def answer(text: str) -> int:

@@ -29,32 +29,35 @@ TEXT = (
 )
 
 
+def draw(lines: list[tuple[float, str]]) -> str:
+    """Return the picture of lines, each with its second; longer pauses last PAUSE."""
+    width = round(2 * MARGIN + max(len(line) for _, line in lines) * CHARACTER)
+    height = 2 * MARGIN + len(lines) * LINE
+    texts, shown_at, before = "", 0.0, 0.0
+    for number, (second, line) in enumerate(lines, 1):
+        shown_at, before = shown_at + min(second - before, PAUSE), second
+        who, length, text = line.partition(" | ")[0], len(line) * CHARACTER, escape(line)
+        kind, y = f' class="{who}"' * (who in {"client", "server"}), MARGIN + number * LINE - 6
+        texts += TEXT.format(x=MARGIN, y=y, kind=kind, width=length, second=shown_at, text=text)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
+        f' height="{height}" role="img" xml:space="preserve">\n<title>make run</title>\n'
+        f"<style>{STYLE}</style>\n{texts}</svg>\n"
+    )
+
+
 def main() -> int:
     # Ctrl-C goes to the command too, whose last words are that it has left nothing running.
     signal.signal(signal.SIGINT, lambda *_: None)
-    lines, second, before = [(0.0, "$ make run")], 0.0, time.monotonic()
+    lines, began = [(0.0, "$ make run")], time.monotonic()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     with start("make", "run", env=environ) as run:
         for line in run.stdout or ():
             say(line.rstrip("\n"))
-            second, before = second + min(time.monotonic() - before, PAUSE), time.monotonic()
-            lines.append((second, line.rstrip("\n")))
+            lines.append((time.monotonic() - began, line.rstrip("\n")))
     if run.returncode:
         raise Problem("make run failed: there is no new picture.")
-    svg = ""
-    for number, (second, line) in enumerate(lines, 1):
-        who, y = line.partition(" | ")[0], MARGIN + number * LINE - 6
-        kind = f' class="{who}"' if who in {"client", "server"} else ""
-        width, text = len(line) * CHARACTER, escape(line)
-        svg += TEXT.format(x=MARGIN, y=y, kind=kind, width=width, second=second, text=text)
-    width = round(2 * MARGIN + max(len(line) for _, line in lines) * CHARACTER)
-    height = 2 * MARGIN + len(lines) * LINE
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
-        f' height="{height}" role="img" xml:space="preserve">\n<title>make run</title>\n'
-        f"<style>{STYLE}</style>\n{svg}</svg>\n"
-    )
-    Path("docs/run.svg").write_text(svg, encoding="utf-8")
+    Path("docs/run.svg").write_text(draw(lines), encoding="utf-8")
     return 0
 
 

@@ -8,7 +8,9 @@ from scripts.ready import PYTHON
 
 SERVICES = "tcp-pair-services:trixie"
 SERVERS = (
-    *("memcached", "nginx", "openssh-server", "postgresql-17", "redis-server"),
+    *("beanstalkd", "dovecot-imapd", "dovecot-pop3d", "mariadb-server", "memcached", "mosquitto"),
+    *("nats-server", "nginx", "openssh-server", "postgresql-17", "rabbitmq-server"),
+    *("redis-server", "slapd", "vsftpd"),
     *("opensmtpd", "ca-certificates"),  # without which it does not start
     "systemd-standalone-sysusers",  # of what sshd may depend on, the least
     "strace",

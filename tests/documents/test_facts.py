@@ -156,7 +156,7 @@ def test_every_variable_is_in_the_table() -> None:
     for module in ("server", "client"):
         with Program(module, {}, "--help") as program:
             usage = program.outcome().stdout
-        for name, default in re.findall(r"(?m)^ +([A-Z_]+)=(.*?)  ", usage):
+        for name, default in re.findall(r"(?m)^ +([A-Z_]+)(?:=(.*?))?  ", usage):
             expected[name] = ("both" if name in expected else module, default)
     found = []
     for titles, *rows in tables_of("variable"):

@@ -1,4 +1,4 @@
-"""Services that nobody here wrote, as commands in the image of Debian's packages."""
+"""Services that nobody here wrote, as shell scripts in the image of Debian's packages."""
 
 from typing import NamedTuple
 
@@ -12,52 +12,126 @@ exec /usr/lib/postgresql/17/bin/postgres -D . -c listen_addresses='*' \
     -c restore_command='until [ -e /tmp/go ]; do sleep 0.1; done; false'
 """
 # As slow with each key as this, Redis loads for minutes, and looks after clients meanwhile.
-LOADING_REDIS = """
-redis-server --daemonize yes --bind 127.0.0.1 --save '' --enable-debug-command yes
-until redis-cli debug populate 20000; do sleep 0.1; done
-redis-cli shutdown save
-exec redis-server --protected-mode no \
-    --key-load-delay 10000 --loading-process-events-interval-bytes 1024"""
-# It looks each client's name up before it says anything, and then stays silent where Docker's
-# answer is longer than a host name may be.
-OPENSMTPD = """
+REDIS = """
+redis-server --daemonize yes --port 6380 --save '' --enable-debug-command yes
+until redis-cli -p 6380 debug populate 20000; do sleep 0.1; done
+redis-cli -p 6380 shutdown save
+redis-server --protected-mode no {} \
+    --key-load-delay 10000 --loading-process-events-interval-bytes 1024 &
+go
+until redis-cli -a secret config set key-load-delay 0; do sleep 0.1; done
+wait
+"""
+# It looks each client's name up before it greets, and then stays silent where Docker's answer is
+# longer than a host name may be.
+OPENSMTPD = r"""
 echo nameserver 127.0.0.1 >/etc/resolv.conf
 printf 'listen on 0.0.0.0\naction box mbox\nmatch for any action box\n' >/tmp/smtpd.conf
-exec smtpd -d -f /tmp/smtpd.conf
+smtpd -P smtp -d -f /tmp/smtpd.conf &
+go
+smtpctl resume smtp
+wait
 """
 NGINX = r"""
 printf 'daemon off; events {} http { server { listen 80; location / {
     if (!-e /tmp/go) { return 503; } return 200; } } }' >/tmp/nginx.conf
 exec nginx -c /tmp/nginx.conf
 """
+# Its processes that log in have no authentication to ask.
+DOVECOT = r"""
+cd /usr/lib/dovecot
+printf '#!/bin/sh\nuntil [ -e /tmp/go ]; do sleep 0.1; done; exec %s/auth "$@"' $PWD >slow-auth
+chmod +x slow-auth
+printf 'service auth {\n executable = slow-auth\n}\n' >/etc/dovecot/local.conf
+exec dovecot -F
+"""
+MARIADB = """
+mkdir -p /run/mysqld
+chown mysql /run/mysqld
+mariadbd --user=mysql --bind-address=0.0.0.0 --max-connect-errors=1 &
+go
+until mariadb --execute "CREATE USER app@'%'"; do sleep 0.1; done
+wait
+"""
 
 
 class Service(NamedTuple):
     """A service as a shell runs it, as whom.
 
-    ``not_yet`` is how it answers, to begin with, until the command ``go`` is run beside it.
+    ``not_yet`` is in the client's log as long as the service listens and cannot be used, which is
+    until /tmp/go exists.
     """
 
     script: str
-    user: str = "root"
     not_yet: str = ""
-    go: tuple[str, ...] = ()
+    user: str = "root"
+
+    @property
+    def command(self) -> list[str]:
+        """What runs it; the function ``go`` waits for /tmp/go."""
+        go = "go() { until [ -e /tmp/go ]; do sleep 0.1; done; }"
+        return ["sh", "-ec", f"cd /tmp\n{go}\n{self.script}"]
 
 
+def reloaded(before: str, after: str, program: str, not_yet: str) -> Service:
+    """Return a service that reads another line of configuration, /tmp/conf, on SIGHUP."""
+    write = "printf '%b' '{}' >conf\n"
+    script = f"{write.format(before)}{program} &\ngo\n{write.format(after)}kill -HUP $!\nwait"
+    return Service(script, not_yet)
+
+
+# ZooKeeper is not among them, for Java would double the image: see tests/loopback/test_services.py.
 SERVICES = {
-    "Redis": Service(
-        LOADING_REDIS,
-        not_yet="-LOADING",
-        go=("redis-cli", "config", "set", "key-load-delay", "0"),
+    "amqp": Service("exec /usr/lib/rabbitmq/bin/rabbitmq-server", user="rabbitmq"),
+    "beanstalkd": Service("exec beanstalkd"),
+    "ftp": Service(
+        """
+printf 'listen=YES\nbackground=NO\nsecure_chroot_dir=/tmp/empty\n' >vsftpd.conf
+vsftpd $PWD/vsftpd.conf &
+go
+mkdir /tmp/empty
+wait
+""",
+        "500 OOPS",
     ),
-    "Redis with a password": Service(
-        f"{LOADING_REDIS} --requirepass secret",
-        not_yet=r"+OK\r\n-LOADING",
-        go=("redis-cli", "-a", "secret", "config", "set", "key-load-delay", "0"),
+    "http": Service(NGINX, "HTTP/1.1 503"),
+    "imap": Service(DOVECOT, "of 64 bytes"),
+    "ldap": Service(
+        """
+echo disallow bind_anon >slapd.conf
+slapd -d 0 -f slapd.conf &
+go
+kill $!
+wait
+echo >slapd.conf
+exec slapd -d 0 -f slapd.conf
+""",
+        "anonymous bind disallowed",
     ),
-    "memcached": Service("exec memcached", user="nobody"),
-    "PostgreSQL": Service(POSTGRES, user="postgres", not_yet="E", go=("touch", "/tmp/go")),
-    "HTTP": Service(NGINX, not_yet="HTTP/1.1 503", go=("touch", "/tmp/go")),
-    "SMTP": Service(OPENSMTPD),
-    "OpenSSH": Service("mkdir /run/sshd; exec /usr/sbin/sshd -D"),
+    "memcached": Service(
+        "echo a:b >auth\nmemcached -Y auth &\ngo\nkill $!\nwait\nexec memcached",
+        "CLIENT_ERROR unauthenticated",
+        user="nobody",
+    ),
+    "mqtt": reloaded(
+        r"listener 1883\nallow_anonymous false",
+        r"listener 1883\nallow_anonymous true",
+        "mosquitto -c conf",
+        r"\x05",
+    ),
+    "mysql": Service(MARIADB, "is not allowed to connect"),
+    "nats": reloaded(
+        "authorization {user: a, password: b}", "", "nats-server -c conf", "of 5006 bytes"
+    ),
+    "pop3": Service(DOVECOT, "of 3 bytes"),
+    "postgresql": Service(POSTGRES, "reply: E", user="postgres"),
+    "redis": Service(REDIS.format(""), "-LOADING"),
+    "redis with a password": Service(REDIS.format("--requirepass secret"), r"+OK\r\n-LOADING"),
+    "smtp": Service(OPENSMTPD, "of 3 bytes"),
+    "ssh": reloaded(
+        "PerSourceMaxStartups 0",
+        "",
+        "mkdir -p /run/sshd; /usr/sbin/sshd -D -f $PWD/conf",
+        "Not allowed at this time",
+    ),
 }

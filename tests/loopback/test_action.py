@@ -12,14 +12,16 @@ import yaml
 
 from app import __version__
 from app.config import ClientConfig, Environment
-from tests.lib.peers import Address, listening, refused
+from tests.lib.peers import Address, listening, own_address, refused
 from tests.lib.programs import Server
 from tests.lib.support import ROOT
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 (STEP,) = ACTION["runs"]["steps"]
 # Inputs that are not called as their variables are.
-INPUTS = {"SERVER_HOST": "host", "SERVER_PORT": "port"}
+INPUTS = {"SERVER_HOST": "host", "SERVER_PORT": "port", "SERVER_PROTOCOL": "protocol"}
+# Inputs without the variable's default: a protocol sets another.
+SET_BY_PROTOCOL = {"host", "protocol", "port", "message", "reply", "reply-match", "wrong-reply"}
 
 
 class Done(NamedTuple):
@@ -32,7 +34,7 @@ class Done(NamedTuple):
 def run(folder: Path, address: Address, **given: str) -> Done:
     """Run the action in an empty folder with these inputs, its defaults for the others."""
     inputs = {name: entry.get("default", "") for name, entry in ACTION["inputs"].items()}
-    inputs |= given | {"host": address[0], "port": str(address[1])}
+    inputs |= given | {"host": address[0], "port": str(address[1] or "")}
 
     def evaluate(text: str) -> str:
         return re.sub(r"\$\{\{ inputs\.([a-z-]+) \}\}", lambda found: inputs[found[1]], text)
@@ -42,6 +44,7 @@ def run(folder: Path, address: Address, **given: str) -> Done:
     python = folder / "python3"
     python.symlink_to(sys.executable)
     env = {name: evaluate(text) for name, text in STEP["env"].items()}
+    env |= {"PYTHONSAFEPATH": "1"}  # a job may have it: then Python imports nothing from a folder
     env |= {"GITHUB_ACTION_PATH": str(ROOT), "GITHUB_OUTPUT": str(output)}
     env |= {"PATH": f"{folder}:{os.defpath}"}
     # What `shell: bash` stands for.
@@ -55,14 +58,15 @@ def run(folder: Path, address: Address, **given: str) -> Done:
 
 
 def test_an_input_that_is_not_given_leaves_the_default() -> None:
-    """Each variable of the client's but OUTPUT is an input, with the program's own default."""
+    """Each variable of the client's but OUTPUT is an input, with its default or with none."""
     env = Environment({})
     ClientConfig(env)
     expected = {
-        INPUTS.get(name, name.lower().replace("_", "-")): None if name in INPUTS else default
+        INPUTS.get(name, name.lower().replace("_", "-")): default
         for name, (default, *_) in env.asked.items()
         if name != "OUTPUT"
-    }
+    } | dict.fromkeys(SET_BY_PROTOCOL)
+    expected["message"] = r"\default"
 
     assert {name: entry.get("default") for name, entry in ACTION["inputs"].items()} == expected
     assert STEP["env"].keys() == env.asked.keys()
@@ -88,6 +92,13 @@ def test_the_step_that_the_reference_shows(tmp_path: Path) -> None:
 
     assert done.exit_code == 0
     assert step["uses"].endswith(f"@v{__version__}")
+
+
+def test_a_protocol_sets_what_is_left_out(tmp_path: Path) -> None:
+    """With a protocol, the port may be left out too."""
+    done = run(tmp_path, (own_address(), 0), protocol="beanstalkd", deadline="0.1")
+
+    assert (done.exit_code, done.result["cause"]) == (69, "ECONNREFUSED")
 
 
 def test_nobody_there(tmp_path: Path) -> None:

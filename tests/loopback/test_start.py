@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.config import ClientConfig, Environment, ServerConfig
+from app.services import SERVICES
 from tests.lib.peers import Address, own_address, refused
 from tests.lib.programs import Outcome, Program, Server, redirected, run_client
 from tests.lib.support import ROOT, linux_only
@@ -47,8 +48,12 @@ def test_an_unknown_argument_is_answered_with_usage(program: str, arguments: str
 
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_help_names_every_variable(program: str) -> None:
-    """--help goes to stdout, and names every variable and its default, whatever their values."""
-    exit_code, stdout, stderr, _ = run(program, "--help", PORT="bad", OUTPUT="bad")
+    """--help goes to stdout, and names every variable and its default, whatever their values.
+
+    For the client it lists the protocols too.
+    """
+    env = {"PORT": "bad", "OUTPUT": "bad", "SERVER_PROTOCOL": "http"}
+    exit_code, stdout, stderr, _ = run(program, "--help", **env)
 
     assert (exit_code, stderr) == (0, "")
     assert stdout.startswith("usage: ")
@@ -56,6 +61,7 @@ def test_help_names_every_variable(program: str) -> None:
     defaults = dict(re.findall(r"(?m)^  ([A-Z_]+)=(.*?)  +\S", stdout))
     assert [*defaults] == [name.upper() for name in vars(config(Environment({})))]
     assert vars(config(Environment(defaults))) == vars(config(Environment({})))
+    assert (stdout.splitlines()[-1].strip() == ", ".join(SERVICES)) == (program == "client")
 
 
 def test_help_names_the_command_as_it_was_called() -> None:

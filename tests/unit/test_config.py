@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.config import ClientConfig, ConfigError, Environment, ServerConfig
+from app.services import SERVICES
 from tests.lib.peers import MESSAGE, REPLY
 
 # A variable of each kind, by which the kind is tried.
@@ -20,6 +21,7 @@ KINDS = {
     "seconds": ("client", "DEADLINE"),
     "seconds above 0": ("client", "RETRY_DELAY"),
     "bytes": ("client", "MESSAGE"),
+    "reply": ("client", "REPLY"),
     "word": ("client", "OUTPUT"),
     "level": ("client", "LOG_LEVEL"),
 }
@@ -45,6 +47,14 @@ GOOD: dict[str, dict[str, object]] = {
     },
     "seconds above 0": {"0.001": 0.001, "1000000": 1e6},
     "bytes": {"": b"", " ": b" ", r"PING\r\n": b"PING\r\n", "a\nb": b"a\nb", "\udcff": b"\xff"},
+    "reply": {
+        "?": [b"?"],
+        r"\?": [b"", b""],
+        r"HTTP/1.\? 2": [b"HTTP/1.", b" 2"],
+        r"\\?": [b"\\?"],
+        r"\\\?\x3f": [b"\\", b"?"],
+        r"\?" * 65536: [b""] * 65537,
+    },
     "word": {"text": "text", "json": "json"},
     "level": {text: text.upper() for text in ["DEBUG", "INFO", "warning", "Error"]},
 }
@@ -116,23 +126,27 @@ class Variable(NamedTuple):
 SECONDS = (["0.001", "1000000"], ["1000000.001", "1e3"], ["decimal seconds", "1000000"])
 ABOVE_0 = (SECONDS[0], [*SECONDS[1], "0"], [*SECONDS[2], "above 0"])
 FROM_0 = ([*SECONDS[0], "0"], SECONDS[1], SECONDS[2])
-BYTES_OF_REPLY = (["x", "é" * 32768], ["", "x" * 65537, "\\"], ["1", "65536 bytes", ESCAPES])
+REPLIES, NO_REPLIES = ["x", "é" * 32768, r"\x3f?"], ["", "x" * 65537, "\\"]
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
 VARIABLES = [
     Variable("server", "HOST", ["0.0.0.0"], ["server"], ["IPv4 address"]),
     Variable("server", "PORT", ["0", "65535"], ["-1", "65536"], ["0", "65535"]),
-    Variable("server", "REPLY", *BYTES_OF_REPLY),
+    Variable("server", "REPLY", REPLIES, [*NO_REPLIES, r"\?"], ["1", "65536 bytes", ESCAPES]),
     Variable("server", "IDLE_TIMEOUT", *FROM_0),
     Variable("server", "MAX_CONNECTIONS", ["1", "10000"], ["0"], ["whole number", "1"]),
     Variable("server", "DRAIN_TIMEOUT", *FROM_0),
     Variable("server", "LOG_LEVEL", LEVELS, ["TRACE"], LEVELS),
     Variable("client", "SERVER_HOST", ["server"], ["0.0.0.0"], ["name", "IPv4 address", "0.0.0.0"]),
+    Variable("client", "SERVER_PROTOCOL", [*SERVICES], ["", "Redis", "redis "], [*SERVICES]),
     Variable("client", "SERVER_PORT", ["1", "65535"], ["0", "65536"], ["1", "65535"]),
     Variable(
-        *("client", "MESSAGE", ["", "x" * 65536], ["x" * 65537, "é" * 32769, "\\"]),
+        *("client", "MESSAGE", ["", "x" * 65536], ["x" * 65537, "é" * 32769, "\\", r"\?"]),
         ["0", "65536 bytes", ESCAPES],
     ),
-    Variable("client", "REPLY", *BYTES_OF_REPLY),
+    Variable(
+        *("client", "REPLY", [*REPLIES, r"\?"], [*NO_REPLIES, r"\?" * 65537]),
+        ["1", "65536 bytes", rf"{ESCAPES} \?"],
+    ),
     Variable("client", "REPLY_MATCH", ["exact", "prefix"], ["fail"], ["exact", "prefix"]),
     Variable("client", "WRONG_REPLY", ["fail", "retry"], ["exact"], ["fail", "retry"]),
     Variable("client", "RETRY_DELAY", *ABOVE_0),
@@ -144,9 +158,19 @@ VARIABLES = [
 ]
 
 
+CONFIGS = {"server": ServerConfig, "client": ClientConfig}
+
+
+def variables_of(program: str) -> set[str]:
+    """Return the names of the variables that a program reads."""
+    env = Environment({})
+    CONFIGS[program](env)
+    return {*env.asked}
+
+
 def settings_of(program: str, **environ: str) -> dict[str, object]:
     """Return what a program makes of its environment, by variable. Raises ConfigError."""
-    config = {"server": ServerConfig, "client": ClientConfig}[program](Environment(environ))
+    config = CONFIGS[program](Environment(environ))
     return {name.upper(): value for name, value in vars(config).items()}
 
 
@@ -166,7 +190,7 @@ def test_the_defaults_are_those_of_the_seed() -> None:
 
     assert server | {"HOST": "192.168.15.10", "PORT": 8888, "REPLY": REPLY} == server
     address = {"SERVER_HOST": "192.168.15.10", "SERVER_PORT": 8888}
-    assert client | address | {"MESSAGE": MESSAGE, "REPLY": REPLY, "RETRY_DELAY": 2.0} == client
+    assert client | address | {"MESSAGE": MESSAGE, "REPLY": [REPLY], "RETRY_DELAY": 2.0} == client
 
 
 @pytest.mark.parametrize("kind", GOOD)
@@ -202,16 +226,30 @@ def test_a_variable_is_of_its_kind(variable: Variable) -> None:
             assert words in said
 
 
+def test_a_protocol_sets_defaults() -> None:
+    """SERVER_PROTOCOL sets what is not set by itself, and nothing else."""
+    found = settings_of("client", SERVER_PROTOCOL="http")
+    mine = {"MESSAGE": "x", "REPLY": "y", "REPLY_MATCH": "exact", "WRONG_REPLY": "fail"}
+    mine |= {"SERVER_PORT": "1"}
+
+    how = {"SERVER_PORT": 80, "REPLY_MATCH": "prefix", "WRONG_REPLY": "retry"}
+    assert found == settings_of("client") | how | {
+        "MESSAGE": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "REPLY": [b"HTTP/1.", b" 2"],
+    }
+    assert settings_of("client", SERVER_PROTOCOL="http", **mine) == settings_of("client", **mine)
+
+
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_every_variable_is_in_the_table(program: str) -> None:
     """No variable is left out of the table above."""
-    assert {row.name for row in VARIABLES if row.program == program} == {*settings_of(program)}
+    assert {row.name for row in VARIABLES if row.program == program} == variables_of(program)
 
 
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_variables_of_others_do_not_matter(program: str) -> None:
     """Neither program looks at what only the other one reads, nor at anything else."""
-    others = {row.name for row in VARIABLES} - {*settings_of(program)} | {"PATH", "port", "Reply"}
+    others = {row.name for row in VARIABLES} - variables_of(program) | {"PATH", "port", "Reply"}
 
     assert settings_of(program, **dict.fromkeys(others, "\\")) == settings_of(program)
 

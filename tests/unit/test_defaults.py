@@ -8,14 +8,15 @@ import yaml
 from dotenv import dotenv_values
 
 from app.config import ClientConfig, Environment, ServerConfig
+from app.services import SERVICES
 from tests.lib.support import ROOT
 
 
 def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:
-    """Return the variables that a program reads, each with its default."""
+    """Return the variables that a program reads and that have a default, with it."""
     env = Environment({})
     config(env)
-    return {name: default for name, (default, *_) in env.asked.items()}
+    return {name: default for name, (default, *_) in env.asked.items() if default}
 
 
 IMAGE = "python:3.14-slim"
@@ -57,6 +58,7 @@ def test_the_example_quotes_what_compose_would_read() -> None:
         ("docker-compose.yml", {*NETWORK, "SERVER_HOST", "SERVER_PORT"}),
         ("deploy/stack.yml", {"SERVER_PORT"}),
         ("examples/wait-for.yml", {"PYTHON_IMAGE"}),
+        ("examples/wait-for-two.yml", {"PYTHON_IMAGE"}),
     ],
 )
 def test_compose_has_no_default_but_what_it_needs(path: str, needed: set[str]) -> None:
@@ -67,7 +69,7 @@ def test_compose_has_no_default_but_what_it_needs(path: str, needed: set[str]) -
         match = re.match(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", form)
         assert match, form
         found[match[1]] = match[2]
-    for own in ("SERVER_IMAGE", "CLIENT_IMAGE", "DATABASE_IMAGE"):
+    for own in ("SERVER_IMAGE", "CLIENT_IMAGE"):
         found.pop(own, None)
 
     assert found == {name: DOTENV[name] for name in needed}
@@ -103,3 +105,11 @@ def test_a_stop_is_over_before_docker_kills() -> None:
     grace = load_services("docker-compose.yml")["server"]["stop_grace_period"]
 
     assert float(DEFAULTS["DRAIN_TIMEOUT"]) < float(grace.removesuffix("s"))
+
+
+@pytest.mark.parametrize("path", ["docs/reference.md", "docs/pt-BR/referencia.md"])
+def test_the_reference_has_each_protocol_and_its_port(path: str) -> None:
+    """The table of services has a row for each row of the program's."""
+    rows = re.findall(r"(?m)^\| `([a-z0-9]+)` \| (\d+) \|", (ROOT / path).read_text())
+
+    assert rows == [(name, port) for name, (port, *_) in SERVICES.items()]

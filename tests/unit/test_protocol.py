@@ -17,7 +17,7 @@ EXACT_AND_PREFIX = pytest.mark.parametrize("prefix", [False, True], ids=["exact"
 @EXACT_AND_PREFIX
 def test_a_reply_is_undecided_until_whole(prefix: bool) -> None:
     """No beginning of the reply is an answer yet, wherever the network splits it; the whole is."""
-    decisions = [matches(REPLY[:end], REPLY, prefix=prefix) for end in range(len(REPLY) + 1)]
+    decisions = [matches(REPLY[:end], [REPLY], prefix=prefix) for end in range(len(REPLY) + 1)]
 
     assert decisions == [None] * len(REPLY) + [True]
 
@@ -28,26 +28,50 @@ def test_one_wrong_byte_is_final(prefix: bool) -> None:
     for position, byte in enumerate(REPLY):
         begun = REPLY[:position] + bytes([byte ^ 1])
 
-        assert matches(begun, REPLY, prefix=prefix) is False
-        assert matches(begun + REPLY, REPLY, prefix=prefix) is False
+        assert matches(begun, [REPLY], prefix=prefix) is False
+        assert matches(begun + REPLY, [REPLY], prefix=prefix) is False
 
 
 @pytest.mark.parametrize("extra", [b"\n", b"\0", REPLY], ids=["newline", "zero", "reply"])
 def test_only_a_prefix_may_be_followed_by_more(extra: bytes) -> None:
     """Bytes beyond the reply make it wrong, unless it is a prefix."""
-    assert matches(REPLY + extra, REPLY) is False
-    assert matches(REPLY + extra, REPLY, prefix=True) is True
+    assert matches(REPLY + extra, [REPLY]) is False
+    assert matches(REPLY + extra, [REPLY], prefix=True) is True
 
 
-@given(st.binary(), st.binary(min_size=1), st.booleans())
-def test_a_decision_is_never_taken_back(received: bytes, reply: bytes, prefix: bool) -> None:
-    """A wrong beginning stays wrong whatever follows, and a right prefix stays right."""
+@given(st.binary(), st.lists(st.binary(), min_size=1), st.binary(min_size=1), st.booleans())
+def test_a_decision_is_never_taken_back(
+    received: bytes, reply: list[bytes], any_bytes: bytes, prefix: bool
+) -> None:
+    """A wrong beginning stays wrong whatever follows, and a right prefix stays right.
+
+    Between two parts of a reply, any byte is right.
+    """
     decision = matches(received, reply, prefix=prefix)
 
     if decision is not None and (prefix or not decision):
         assert matches(received + b"more", reply, prefix=prefix) is decision
+    whole = reply[0]
+    for number, part in enumerate(reply[1:]):
+        whole += any_bytes[number % len(any_bytes) :][:1] + part
     if decision is None:
-        assert matches(received + reply[len(received) :], reply, prefix=prefix) is True
+        assert matches(received + whole[len(received) :], reply, prefix=prefix) is True
+    assert matches(whole, reply, prefix=prefix) is True
+
+
+@EXACT_AND_PREFIX
+def test_a_wrong_byte_beside_any_byte_is_final(prefix: bool) -> None:
+    """Any one byte is neither none nor two, and the next byte decides at once."""
+    reply = [b"HTTP/1.", b" 2"]
+    decisions = {
+        received: matches(received, reply, prefix=prefix)
+        for received in (b"HTTP/1.", b"HTTP/1.1", b"HTTP/1.1 ", b"HTTP/1. 2", b"HTTP/1.11", b"HT?")
+    }
+
+    assert [*decisions.values()] == [None, None, None, False, False, False]
+    assert matches(b"HTTP/1.", [b"HTTP/1.", b""], prefix=prefix) is None
+    assert matches(b"HTTP/1.\xff 2", reply, prefix=prefix) is True
+    assert matches(b"HTTP/1.1 200", reply, prefix=prefix) is prefix
 
 
 @pytest.mark.parametrize(

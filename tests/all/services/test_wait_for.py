@@ -1,4 +1,4 @@
-"""What others copy, as it stands: examples/wait-for.yml, and README.md's own lines for that."""
+"""What others copy, as it stands: the Compose files of examples, and README.md's own lines."""
 
 import json
 import re
@@ -27,13 +27,15 @@ from tests.lib.support import ROOT, linux_only, until
 
 Find = Callable[[str], Container]
 
-# Each Compose file by the service that it waits for.
-WAITED_FOR = {"database": SERVICES["PostgreSQL"], "redis": SERVICES["Redis"]}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What the official image does with POSTGRES_PASSWORD.
-SET_PASSWORD = """
-echo "ALTER USER postgres PASSWORD 'example'" | postgres --single -D /etc/postgresql/17/main
+DATABASE = SERVICES["postgresql"]._replace(
+    script="""
+echo "ALTER USER postgres PASSWORD 'example'" |
+    /usr/lib/postgresql/17/bin/postgres --single -D /etc/postgresql/17/main
 """
+    + SERVICES["postgresql"].script
+)
 
 
 @pytest.fixture
@@ -58,14 +60,19 @@ def repository(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(services_image: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Json]:
+def database(services_image: str) -> tuple[Path, Json]:
     """Return the example, and what turns its database into one that takes its time to start."""
-    monkeypatch.setenv("DATABASE_IMAGE", services_image)
-    script, user, *_ = WAITED_FOR["database"]
-    path = {"environment": {"PATH": "/usr/lib/postgresql/17/bin:/usr/bin:/bin"}}
-    command = ["sh", "-ec", SET_PASSWORD + script]
-    services = {"database": path | {"user": user, "command": command}, "app": path}
-    return ROOT / "examples" / "wait-for.yml", services
+    path = {"image": services_image, "environment": {"PATH": "/usr/lib/postgresql/17/bin:/bin"}}
+    services = {"database": {"user": DATABASE.user, "command": DATABASE.command}, "app": {}}
+    return ROOT / "examples" / "wait-for.yml", {name: path | services[name] for name in services}
+
+
+@pytest.fixture
+def two(services_image: str) -> tuple[Path, Json]:
+    """Return the example of two services, and what makes them of the image of services."""
+    image = {"image": services_image, "init": True}
+    services = {name: image | {"command": SERVICES[name].command} for name in ("mysql", "redis")}
+    return ROOT / "examples" / "wait-for-two.yml", services | {"app": image}
 
 
 @pytest.fixture
@@ -80,9 +87,8 @@ def redis(
     file = tmp_path / "pasted.yml"
     file.write_text(block.replace("https://github.com/OWNER/tcp-pair.git", repository))
     env = yaml.safe_load(block)["services"]["wait"]["environment"]
-    command = ["sh", "-ec", WAITED_FOR["redis"].script]
     return file, {
-        "redis": {"image": services_image, "command": command},
+        "redis": {"image": services_image, "init": True, "command": SERVICES["redis"].command},
         "wait": {"build": {"args": {"PYTHON_IMAGE": base_image}}},
         "app": {"image": images["client"], "environment": env | {"WRONG_REPLY": "fail"}},
     }
@@ -91,20 +97,20 @@ def redis(
 @pytest.fixture
 def stack(
     request: pytest.FixtureRequest,
-    service: str,
+    file: str,
     run_name: str,
     base_image: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[DockerCompose]:
-    """Have the file started that waits for this service."""
+    """Have a Compose file started, whose fixture has this name."""
     # First, because the variables would change what it builds.
-    file, services = request.getfixturevalue(service)
+    path, services = request.getfixturevalue(file)
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"{run_name}-stack")
     monkeypatch.setenv("PYTHON_IMAGE", base_image)
     ours = tmp_path / "ours.yml"
     ours.write_text(json.dumps({"services": services, "networks": {"default": {"internal": True}}}))
-    files = [str(file), str(ours)]
+    files = [str(path), str(ours)]
     compose = DockerCompose(tmp_path, compose_file_name=files, build=True, wait=False)
     yield compose
     compose.stop()
@@ -128,31 +134,36 @@ def find(docker_client: DockerClient, run_name: str) -> Find:
 
 
 @pytest.mark.parametrize(
-    ("service", "said"),
+    ("file", "waits", "said"),
     [
-        ("database", "PostgreSQL 17"),
-        pytest.param("redis", r"+PONG\r\n", marks=linux_only),  # elsewhere Docker is in a VM
+        ("database", {"wait": "database"}, "PostgreSQL 17"),
+        ("two", {"wait-for-mysql": "mysql", "wait-for-redis": "redis"}, "PONG"),
+        # Elsewhere Docker is in a VM, which does not reach the repository.
+        pytest.param("redis", {"wait": "redis"}, r"+PONG\r\n", marks=linux_only),
     ],
 )
-def test_an_application_that_needs_a_service(
-    service: str, said: str, stack: DockerCompose, find: Find
+def test_an_application_that_needs_services(
+    waits: dict[str, str], said: str, stack: DockerCompose, find: Find
 ) -> None:
-    """It starts only after the service has answered that it can be used, and works then."""
+    """It starts only after each service has answered that it can be used, and works then."""
     with ThreadPoolExecutor() as pool:
         up = pool.submit(stack.start)  # which ends with the start of the application
-        logged(find("wait"), f"unexpected reply: {WAITED_FOR[service].not_yet}")
-        assert find("app").status == "created"
-        find(service).exec_run(WAITED_FOR[service].go)
+        for wait, service in waits.items():
+            not_yet = (SERVICES | {"database": DATABASE})[service].not_yet
+            logged(find(wait), not_yet)
+            assert find("app").status == "created"
+            find(service).exec_run(["touch", "/tmp/go"])
         up.result()
 
     app = find("app")
     assert exit_code(app) == 0
     assert said in logs(app).stdout
-    answered, started = find("wait").attrs["State"]["FinishedAt"], app.attrs["State"]["StartedAt"]
-    assert datetime.fromisoformat(answered) < datetime.fromisoformat(started)
+    started = datetime.fromisoformat(app.attrs["State"]["StartedAt"])
+    for wait in waits:
+        assert datetime.fromisoformat(find(wait).attrs["State"]["FinishedAt"]) < started
 
 
-@pytest.mark.parametrize("service", ["database"])
+@pytest.mark.parametrize("file", ["database"])
 def test_a_database_that_never_answers(
     stack: DockerCompose, find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
