@@ -4,4 +4,4 @@ From the inside out: ``protocol`` and ``config``, ``exchange`` (connect, send, c
 ``log``, ``usage``, ``process`` (signals, descriptors); ``client``, ``server``, ``healthcheck``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

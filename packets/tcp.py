@@ -109,7 +109,7 @@ def _change(segment: Segment, later: list[Segment]) -> tuple[str, str]:
     sender, receiver, flag = segment.sender, segment.receiver, segment.flag
     before = sender.state, receiver.state
     # A segment that was perhaps lost had arrived if this one confirms it.
-    while sender.waiting and segment.ack >= sender.waiting[0].end and flag != "RST":
+    while sender.waiting and segment.ack >= sender.waiting[0].end:
         sender.receive(sender.waiting.pop(0))
     sender.change(f"sends {flag}")
     sender.acked = max(sender.acked, segment.ack)

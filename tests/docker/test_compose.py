@@ -1,7 +1,5 @@
 """The real Compose file, built, run and torn down as its users do."""
 
-import time
-
 import pytest
 import yaml
 from docker import DockerClient
@@ -10,7 +8,7 @@ from dotenv import dotenv_values
 from testcontainers.compose import DockerCompose
 
 from app import __version__
-from tests.lib.containers import STAYING, NewPair, exit_code, logged, logs, result
+from tests.lib.containers import NewPair, exit_code, logs, result
 from tests.lib.support import ROOT
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -85,14 +83,3 @@ def test_what_the_images_say_of_themselves(
         asked = ["python3", "-m", f"app.{service}", "--version"]
         said = docker_client.containers.run(image, asked, remove=True, network_mode="none")
         assert said.decode() == f"tcp-pair {__version__}\n"
-
-
-def test_down_is_quick(new_pair: NewPair) -> None:
-    """`docker compose down` takes under 3 s while a client is connected."""
-    with new_pair(**STAYING, LOG_LEVEL="DEBUG") as pair:
-        pair.start()
-        logged(pair.server, f"{pair.env['CLIENT_HOST']}:")
-        began = time.monotonic()
-        pair.compose("down")
-        assert time.monotonic() - began < 3
-        assert pair.what_is_there() == []

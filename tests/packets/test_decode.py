@@ -33,7 +33,7 @@ def tcpdump(capture: bytes) -> list[str]:
     command = ["tcpdump", "-n", "-t", "-S", "-v", "-r", "-"]
     done = subprocess.run(command, input=capture, capture_output=True, check=True)
     text = done.stdout.decode(errors="replace").replace("\n    ", " ")
-    left_out = r"nop,|, bad cksum .*?!|(?<=incorrect) -> 0x\w+| \[RST .*\]$"
+    left_out = r"nop,|, bad cksum .*?!|(?<=incorrect) -> 0x\w+| \[RST\+? .*\]$"
     return [re.sub(left_out, "", line) for line in text.splitlines()]
 
 

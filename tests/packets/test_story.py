@@ -158,10 +158,11 @@ def test_a_call_that_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setitem(pages.CALLS, "client connect", ("app/gone.py", "connect"))
     monkeypatch.setitem(pages.CALLS, "server accept", ("app/server.py", "self"))
     rows = told(client(0, 0, SYN), server(0, 1, SYN | ACK), client(1, 1, ACK, b"hello"))
-    html = Page(read_words(), tmp_path).make(rows)
+    page = Page(read_words(), tmp_path)
+    html = page.make(rows)
 
+    assert not {"client connect", "server accept"} & page.calls.keys()
     assert "sock.connect(" not in html
-    assert "accept()</code>" not in html
     assert "app/server.py:" in html
     assert "<a " not in html
 
@@ -292,6 +293,10 @@ def test_what_cannot_be_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     last = capsys.readouterr().out.splitlines()[-1]
 
     assert re.fullmatch(r"20 packets, not saved: .*/nowhere/packets.pcap: No such file .*", last)
+
+    kept = tmp_path / "kept.pcap"
+    explain(tmp_path / "packets.pcap", kept, read_words(), why="interrupted")
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The client waits for services that nobody here wrote, by SERVER_PROTOCOL and as in the README."""
+"""The client waits for services that nobody here wrote, by SERVER_PROTOCOL."""
 
 import re
 from collections.abc import Iterator
@@ -18,12 +18,10 @@ CLIENT = "python3 -m app.client"
 
 
 def documented() -> dict[str, str]:
-    """Return the commands that the README gives, by the name of the service."""
-    section = (ROOT / "README.md").read_text().split("\n## Wait for any service\n")[1]
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[:1]
-    names = {"openssh": "ssh"}
-    found = re.findall(r"# (.+)\n(.+)\n", block)
-    return {names.get(name.lower(), name.lower()): command for name, command in found}
+    """Return the commands that the reference gives, by the name of the service."""
+    text = (ROOT / "docs/reference.md").read_text()
+    found = re.findall(r"(?m)^# (.+)\n(SERVER_HOST=localhost SERVER_PROTOCOL=.+)", text)
+    return {name.lower(): command for name, command in found}
 
 
 def commands(name: str) -> list[str]:
@@ -99,7 +97,7 @@ def test_waits_do_not_lock_the_host_out(container: Container) -> None:
 
 
 def test_every_protocol_has_its_service() -> None:
-    """Each protocol, and each service of the README, is tested with the real service.
+    """Each protocol, and each service of the reference, is tested with the real service.
 
     But for ZooKeeper, which tests/loopback/test_services.py has.
     """
