@@ -14,7 +14,7 @@ from signal import Signals
 from .config import EXIT_CONFIG, ClientConfig, ConfigError, Environment
 from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange, tcp_info
 from .log import STDOUT, log, set_up_logging, takes, write
-from .process import block_ending_signals, handle_ending_signals
+from .process import block_ending_signals, close, handle_ending_signals
 from .result import Attempt, as_json, as_text
 from .usage import usage
 
@@ -47,7 +47,8 @@ def connect_to_server(config: ClientConfig, verdict: "Verdict") -> Attempt:
             reported, report_at = reason, now + REPORT_INTERVAL
             target = config.server_host, config.server_port
             log.info("waiting for %s:%d: %s (%s)", *target, failure, verdict)
-        time.sleep(config.retry_delay)
+        with suppress(OSError):  # a seccomp profile may deny clock_nanosleep(2)
+            time.sleep(config.retry_delay)
 
 
 def try_once(config: ClientConfig, lookup: Lookup, deadline: float) -> Attempt:
@@ -56,19 +57,20 @@ def try_once(config: ClientConfig, lookup: Lookup, deadline: float) -> Attempt:
     began = time.monotonic()
     until = min(began + config.connect_timeout, deadline)
     try:
-        with connect(config.server_host, config.server_port, until, lookup) as sock:
-            connected = time.monotonic()
-            attempt.measured["connect_ms"] = round((connected - began) * 1000, 3)
-            with suppress(OSError):  # reset already, which the exchange is going to find
-                attempt.measured["peer"] = "{}:{}".format(*sock.getpeername())
-                attempt.measured["local"] = "{}:{}".format(*sock.getsockname())
-            until = min(connected + config.reply_timeout, deadline)
-            prefix = config.reply_match == "prefix"
-            try:
-                attempt.reply = exchange(sock, config.message, config.reply, until, prefix=prefix)
-                attempt.measured["reply_ms"] = round((time.monotonic() - connected) * 1000, 3)
-            finally:
-                attempt.measured |= tcp_info(sock)
+        sock = connect(config.server_host, config.server_port, until, lookup)
+        connected = time.monotonic()
+        attempt.measured["connect_ms"] = round((connected - began) * 1000, 3)
+        with suppress(OSError):  # reset already, which the exchange is going to find
+            attempt.measured["peer"] = "{}:{}".format(*sock.getpeername())
+            attempt.measured["local"] = "{}:{}".format(*sock.getsockname())
+        until = min(connected + config.reply_timeout, deadline)
+        prefix = config.reply_match == "prefix"
+        try:
+            attempt.reply = exchange(sock, config.message, config.reply, until, prefix=prefix)
+            attempt.measured["reply_ms"] = round((time.monotonic() - connected) * 1000, 3)
+        finally:
+            attempt.measured |= tcp_info(sock)
+            close(sock)
     except Failed as failure:
         attempt.failure = failure
     return attempt

@@ -8,6 +8,7 @@ import time
 from signal import SIG_BLOCK, pthread_sigmask, valid_signals
 
 from .config import ANY_ADDRESS, is_address
+from .process import close
 from .protocol import matches, printable
 
 Status = tuple[str, int]  # a word and an exit code
@@ -97,7 +98,7 @@ def connect(host: str, port: int, until: float, lookup: Lookup, source: str = ""
         except OSError as error:
             failure = _failure(error, UNAVAILABLE)
             if sock:
-                sock.close()
+                close(sock)
     raise failure
 
 

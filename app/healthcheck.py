@@ -20,8 +20,8 @@ def main() -> int:
     try:
         config = ServerConfig(Environment(os.environ))
         host = "127.0.0.1" if config.host == ANY_ADDRESS else config.host
-        with connect(host, config.port, until, Lookup(), HEALTH_ADDRESS) as sock:
-            exchange(sock, b"health check", [config.reply], until)
+        sock = connect(host, config.port, until, Lookup(), HEALTH_ADDRESS)
+        exchange(sock, b"health check", [config.reply], until)
     except (Failed, ConfigError) as error:
         log.error("%s", error)
         return 1

@@ -1,7 +1,8 @@
-"""What a process sets up before it works: the signals that end it, and its file descriptors."""
+"""What a process owns: the signals that end it, and its file descriptors."""
 
 import resource
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -26,3 +27,9 @@ def allow_descriptors() -> int:
     with suppress(OSError, ValueError):  # macOS does not grant the limit that it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def close(sock: socket.socket) -> None:
+    """Free the descriptor of a socket, even if the system reports an error."""
+    with suppress(OSError):
+        sock.close()

@@ -14,7 +14,7 @@ from logging import INFO
 
 from .config import EXIT_CONFIG, HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
 from .log import log, set_up_logging
-from .process import allow_descriptors, block_ending_signals, handle_ending_signals
+from .process import allow_descriptors, block_ending_signals, close, handle_ending_signals
 from .protocol import printable
 from .usage import usage
 
@@ -117,7 +117,7 @@ class Server:
     def close(self) -> None:
         """Close every socket."""
         for sock in (self._listener, self._wakened, self.waker):
-            sock.close()
+            close(sock)
 
     def _run_once(self, wait: float) -> None:
         """Do what is reported within so many seconds; a negative number waits without end."""
@@ -253,7 +253,7 @@ class Server:
 
     def _drain(self) -> None:
         """Close the listener, answer one chunk of each client, and send what is pending."""
-        self._listener.close()
+        close(self._listener)
         self._now = time.monotonic()
         for connection in [*self._connections.values()]:
             if not connection.unsent:

@@ -15,7 +15,7 @@ CALLS = {
     "client connect": ("app/exchange.py", "sock.connect("),
     "client send": ("app/exchange.py", "sock.sendall("),
     "client recv": ("app/exchange.py", "sock.recv("),
-    "client end": ("app/client.py", "with connect("),
+    "client end": ("app/client.py", "close("),
     "server accept": ("app/server.py", "_listener.accept("),
     "server recv": ("app/server.py", ".recv_into("),
     "server send": ("app/server.py", "sock.send("),
