@@ -92,3 +92,11 @@ def test_segments_and_states(name: str) -> None:
 
     found = [(" ".join(one.keys), *one.states) for one in segments]
     assert found == list(zip(*expected, strict=True))
+
+
+def test_late_capture_counts_from_its_first_byte() -> None:
+    """Without a SYN, each end is counted from the first number that the capture has of it."""
+    packets = [data for data, *_ in CONNECTIONS["a capture that began later"]]
+    segments = follow(decode(data, len(data)) for data in packets)
+
+    assert [(one.seq, one.ack) for one in segments] == [(1, 1), (1, 4), (4, 2)]
