@@ -111,10 +111,10 @@ def test_each_kind_of_arp_has_its_sentence() -> None:
 
 
 def test_long_data_is_shortened_and_cut_data_reported() -> None:
-    """A sentence shows the first 200 bytes, and reports data that was not captured."""
-    data = client(1, 1, ACK, b"x" * 201)
+    """A sentence shows the first 200 bytes, escaped, and reports data that was not captured."""
+    data = client(1, 1, ACK, b"\xff" + b"x" * 200)
 
-    assert told(data)[0].text == f'The client sends "{"x" * 200}"…, the bytes 1 to 201.'
+    assert told(data)[0].text == rf'The client sends "\\xff{"x" * 199}"…, the bytes 1 to 201.'
     assert told(data[:-1])[0].text.endswith("(cut off or malformed: data)")
 
 
@@ -207,7 +207,7 @@ def test_both_languages_name_the_same_values() -> None:
         ({}, "en"),
         ({"LANG": "pt_BR.UTF-8"}, "pt-BR"),
         ({"LANG": "pt_BR.UTF-8", "LC_ALL": "C"}, "en"),
-        ({"LANG": "C", "LANGUAGE": "pt"}, "pt-BR"),
+        ({"LC_ALL": "C", "LANGUAGE": "pt"}, "pt-BR"),
         ({"LANG": "de_DE.UTF-8", "LANGUAGE": ""}, "en"),
     ],
 )
