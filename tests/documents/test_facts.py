@@ -173,7 +173,13 @@ def test_table_has_the_services() -> None:
 
 @every_document
 def test_values_in_sentences_are_true(document: Document) -> None:
-    """Codes, causes, addresses, versions and sizes are those of the programs and their settings."""
+    """Codes, causes, addresses, versions, sizes and seconds are those of the programs."""
+    named = [
+        *re.findall(r"`([A-Z_]+)`, (\d+) s", document.text),
+        *((n, s) for s, n in re.findall(r"(\d+) \w+\s\(`([A-Z_]+)`\)", document.text)),
+    ]
+
+    assert [(name, seconds) for name, seconds in named if EXAMPLE[name] != seconds] == []
     for pattern, allowed in SAID.items():
         for found in re.finditer(pattern, document.text):
             assert {*filter(None, found.groups())} <= allowed, found[0]
@@ -240,16 +246,6 @@ def test_python_is_that_of_its_file(document: Document) -> None:
             path, code = block.removeprefix("# ").split("\n", 1)
             source = (ROOT / path).read_text(encoding="utf-8")
             assert any(f"\n{indent(code, depth)}" in source for depth in DEPTHS), code
-
-
-@every_document
-def test_seconds_in_sentences_are_defaults(document: Document) -> None:
-    """Seconds beside the name of a variable are its default."""
-    named = [
-        *re.findall(r"`([A-Z_]+)`, (\d+) s", document.text),
-        *((n, s) for s, n in re.findall(r"(\d+) \w+\s\(`([A-Z_]+)`\)", document.text)),
-    ]
-    assert [(name, seconds) for name, seconds in named if EXAMPLE[name] != seconds] == []
 
 
 def test_figures_are_those_of_the_benchmark() -> None:
