@@ -50,6 +50,8 @@ ORDINARY = [
     (server(3, 7, FIN | ACK), "FIN  seq 3 ack 7", "in the same packet", "close", "", 1),
     (client(7, 4, ACK), "ACK  seq 7 ack 4", "ack 4 is the number after it", "", "", 1),
 ]
+LATE_CLOSE = [packet for packet, *_ in ORDINARY[:3]]
+LATE_CLOSE += [client(1, 1, FIN | ACK), server(1, 2, ACK), server(1, 2, FIN | ACK)]
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,7 @@ def test_ordinary_connection_is_told() -> None:
         calls |= {other: f"{other} {completes}"} if completes else {}
         assert (row.tag, text in row.text) == (tag, True), row.text
         assert row.calls == calls, row.tag
+    assert told(*LATE_CLOSE)[-1].calls == {"server": "server close"}
     assert rows[3].packet
     assert rows[3].packet.fields["TCP sequence number"].text == f"0 = {FIRST} + 1"
 
@@ -129,7 +132,7 @@ def test_question_is_asked_once_where_its_packet_is(
         [*ordinary, *ordinary],
         [client(0, 0, SYN), server(0, 1, RST | ACK)],
         [*ordinary[:3], server(1, 1, ACK)],
-        [*ordinary[:3], client(1, 1, FIN | ACK), server(1, 2, ACK), server(1, 2, FIN | ACK)],
+        LATE_CLOSE,
     )]  # fmt: skip
 
     assert asked[0] == [count for *_, count in ORDINARY] + [0] * len(ORDINARY)
