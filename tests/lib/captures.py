@@ -76,7 +76,7 @@ segments = st.builds(
     st.tuples(number, number),
     # One that begins or ends a connection, or neither; with and without ACK and PSH.
     st.sampled_from([2, 18, 16, 24, 17, 25, 4, 20]),
-    st.sampled_from([b"", OPTIONS]),
+    st.sampled_from([b"", OPTIONS, OPTIONS[:4] + bytes(4)]),
     st.binary(max_size=80),
 )
 

@@ -52,8 +52,10 @@ MEASURE = """
 READ = """
   open_all()
 """ + MEASURE + """
+  const colors = all("section td[style]").map(one => getComputedStyle(one).color)
+  const differ = colors.every((color, at) => color != colors[at - 1])
   const requests = performance.getEntriesByType("resource").map(one => one.name)
-  return [...measures, behind > 0.5 ? "light" : "dark", seen(".ask p"), requests]
+  return [...measures, behind > 0.5 ? "light" : "dark", seen(".ask p"), differ, requests]
 """  # fmt: skip
 CLICK = """
   const counts = () => [seen("section"), seen(".x")], found = [counts()]
@@ -108,11 +110,11 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_open_page_can_be_read(seen: list[Any]) -> None:
-    """Everything on the open page fits, has contrast, and loads nothing, at both widths."""
-    for (_, expected, _), (overflow, contrast, scheme, answers, requests) in zip(
+    """The open page fits both widths, has contrast, tells fields apart, and loads nothing."""
+    for (_, expected, _), (overflow, contrast, scheme, answers, differ, requests) in zip(
         VIEWS[:4], seen[:4], strict=True
     ):
-        assert (overflow, scheme, answers, requests) == (0, expected, 12, [])
+        assert (overflow, scheme, answers, differ, requests) == (0, expected, 12, True, [])
         assert contrast >= 4.5
 
 

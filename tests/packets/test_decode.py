@@ -29,13 +29,13 @@ def pcap(packets: list[bytes]) -> bytes:
 
 
 def tcpdump(capture: bytes) -> list[str]:
-    """Return what tcpdump says of each packet, but for no-ops and what a checksum should be."""
+    """Return what tcpdump says of each packet, but for paddings and what a checksum should be."""
     if not shutil.which("tcpdump"):
         pytest.skip("there is no tcpdump to compare with")
     command = ["tcpdump", "-n", "-t", "-S", "-v", "-r", "-"]
     done = subprocess.run(command, input=capture, capture_output=True, check=True)
     text = done.stdout.decode(errors="replace").replace("\n    ", " ")
-    left_out = r"nop,|, bad cksum .*?!|(?<=incorrect) -> 0x\w+| \[RST\+? .*\]$"
+    left_out = r"nop,|,eol|, bad cksum .*?!|(?<=incorrect) -> 0x\w+| \[RST\+? .*\]$"
     return [re.sub(left_out, "", line) for line in text.splitlines()]
 
 

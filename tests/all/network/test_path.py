@@ -1,4 +1,4 @@
-"""Two link, as network namespaces: the commands that the documents give them, and docs/path.md."""
+"""The documents' commands for two hosts, and docs/path.md, on two network namespaces."""
 
 import json
 import re
@@ -24,7 +24,7 @@ PAGE = DOCUMENTS["docs/path.md"]
 
 
 def pairs(document: Document) -> list[tuple[Command, Command]]:
-    """Return each command for a client in a document, with the one for a server before it."""
+    """Return each client command of a document, after the server command before it."""
     ours = [command for command in commands(document) if "tcp-pair.pyz" in command.text]
     return [(one, two) for one, two in pairwise(ours) if "client" in two.text]
 
@@ -32,7 +32,7 @@ def pairs(document: Document) -> list[tuple[Command, Command]]:
 SMALL, LARGE = pairs(PAGE)
 # Once, since both languages have the same.
 PAIRS = {one.text + two.text: (one, two) for each in DOCUMENTS.values() for one, two in pairs(each)}
-# The table of causes: the code that stands for what happened, and what to ask with the answer.
+# The table of causes: the rule that makes each, and the command to run with its answer.
 ROWS = [[re.findall("`(.+?)`", cell) for cell in row] for row in PAGE.tables[0][1:]]
 MADE_BY = {cause: made[-1] for [cause], made, _ in ROWS if made}
 ASK = {cause: (command, answer) for [cause], _, (command, answer) in ROWS}
@@ -76,7 +76,7 @@ def ask(link: Wire, folder: Path, command: Command = SMALL[1]) -> dict[str, Any]
 
 
 def answered(link: Wire, cause: str) -> bool:
-    """Ask what the table tells to ask; return whether its answer comes."""
+    """Run the command of a row; return whether it prints the answer."""
     command, answer = ASK[cause]
     host = link.server if command.startswith("ss") else link.client
     asked = [*host.prefix, *command.split()]
@@ -84,7 +84,7 @@ def answered(link: Wire, cause: str) -> bool:
 
 
 def test_each_command_is_run_below() -> None:
-    """A command for two hosts is one of a pair, or in the table of causes."""
+    """Each command for two hosts is one of a pair, or in the table of causes."""
     known = {command.text for pair in PAIRS.values() for command in pair}
     known |= {command for command, _ in ASK.values()} | {*MADE_BY.values()}
 
@@ -92,10 +92,10 @@ def test_each_command_is_run_below() -> None:
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=range(len(PAIRS)))
-def test_the_commands_as_they_stand(
+def test_commands_work_as_they_stand(
     pair: tuple[Command, Command], link: Wire, folder: Path
 ) -> None:
-    """The client ends with 0 and prints what is shown, however it is measured."""
+    """The client ends with 0, and prints the output that the document shows."""
     server, command = pair
     with (
         listening(link, folder, server),
@@ -122,8 +122,10 @@ def test_the_commands_as_they_stand(
         ("EACCES", "forbidden", True),
     ],
 )
-def test_a_cause(cause: str, fault: str, answer: bool, link: Wire, folder: Path) -> None:
-    """What a row says that happened has the cause of the row, and the question its answer."""
+def test_fault_has_the_cause_of_its_row(
+    cause: str, fault: str, answer: bool, link: Wire, folder: Path
+) -> None:
+    """A fault has the cause in its row, and the command there prints the answer."""
     if fault in {"INPUT", "OUTPUT"}:
         link.server.block(f"{fault} {MADE_BY[cause]}")
     elif fault == "no address":
@@ -146,8 +148,8 @@ def test_a_cause(cause: str, fault: str, answer: bool, link: Wire, folder: Path)
     assert (client.returncode, result["cause"]) == (69, cause)
 
 
-def test_large_packets(link: Wire, folder: Path) -> None:
-    """Segments are of the size that the page computes."""
+def test_segments_have_the_size_on_the_page(link: Wire, folder: Path) -> None:
+    """The MSS is the number that the page computes."""
     sizes = re.search(
         r"(\d+) for an MTU of (\d+),\s+less (\d+) .*?, (\d+) .*?(\d+) of", PAGE.text, re.S
     )
@@ -157,8 +159,8 @@ def test_large_packets(link: Wire, folder: Path) -> None:
         assert ask(link, folder, LARGE[1])["mss"] == mss == mtu - sum(headers)
 
 
-def test_a_lost_syn(link: Wire, folder: Path) -> None:
-    """It shows in the two figures that the page names."""
+def test_lost_syn_shows_in_two_figures(link: Wire, folder: Path) -> None:
+    """A lost SYN gives the `connect_ms` and the `resent` on the page."""
     said = re.search(r"`connect_ms` above (\d+) with `resent` (\d)", PAGE.text)
     assert said
     rule = "INPUT --syn --match statistic --mode nth --every 2 --packet 0 --jump DROP"
