@@ -140,6 +140,7 @@ def test_question_is_asked_once_where_its_packet_is(
     ((question, answer),) = told(*ordinary)[5].questions
     assert question.endswith(" 6? ")
     assert answer.endswith("1 + 5 = 6.")
+    assert f"<p>{answer}" in Page(read_words(), ROOT).make(told(*ordinary))
 
 
 def test_calls_are_lines_of_the_source() -> None:
