@@ -97,6 +97,8 @@ def test_ordinary_connection_is_told() -> None:
         assert (row.tag, text in row.text) == (tag, True), row.text
         assert row.calls == calls, row.tag
     assert told(*LATE_CLOSE)[-1].calls == {"server": "server close"}
+    refusal = told(client(0, 0, SYN), server(0, 1, RST | ACK))[-1]
+    assert refusal.calls == {"server": "", "client": "client connect"}
     assert rows[3].packet
     assert rows[3].packet.fields["TCP sequence number"].text == f"0 = {FIRST} + 1"
 
@@ -146,12 +148,12 @@ def test_question_is_asked_once_where_its_packet_is(
 def test_calls_are_lines_of_the_source() -> None:
     """The page finds each call, and links to its line from a folder of the project."""
     page = Page(read_words(), ROOT / "docs")
-    html = page.make(told(client(0, 0, SYN), server(0, 1, RST | ACK)))
+    html = page.make(told(*LATE_CLOSE[:3]))
 
     assert page.calls.keys() == {"", *pages.CALLS}
     assert re.search(r'<a href="../app/exchange.py">app/exchange.py:\d+</a>', html)
     assert html.count("sock.connect(") == 2
-    assert html.count("sent by the kernel alone") == 1
+    assert html.count("sent by the kernel alone") == 2
 
 
 def test_unknown_call_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
