@@ -1,13 +1,10 @@
-"""Every command that a document gives to paste is run, as it stands."""
+"""The commands that a reader may paste are run as they stand."""
 
 import itertools
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from tests.lib.commands import (
     SURROUNDINGS,
     Command,
     commands_for,
+    pasted,
     shape,
     surroundings,
 )
@@ -25,14 +23,14 @@ from tests.lib.support import PATIENCE, ROOT, linux_only
 
 NAMESPACE = "unshare --user --map-root-user --pid --fork"
 LOOPBACK = commands_for("loopback")
-TWENTY_LINES = [command for command in LOOPBACK if command.setup]
+REUSE = "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+TIMEOUT = "client_socket.settimeout(1)\n            "
 _networks = itertools.count()
-in_bash = pytest.mark.parametrize("command", LOOPBACK, ids=range(len(LOOPBACK)))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder that has the programs, as a clone has them."""
+    """Make a folder with the programs of a clone."""
     shutil.copytree(ROOT / "docs" / "twenty_lines", tmp_path / "docs" / "twenty_lines")
     for name in ("Makefile", "app", "scripts"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -40,40 +38,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 def output(command: Command, folder: Path) -> str:
-    """Paste a command into bash; return what one sees.
+    """Paste a command; return stdout and stderr.
 
-    Only the addresses are others, of loopback too: tests run beside each other.
+    Tests run beside each other, so each has a loopback network of its own.
     """
     if NAMESPACE in command.text:
         tried = subprocess.run([*NAMESPACE.split(), "true"], capture_output=True, check=False)
         if tried.returncode:
             pytest.skip(f"no PID namespace here: {tried.stderr.decode().strip()}")
     network = f"127.{100 + os.getpid() % 150}.{200 + next(_networks) % 55}."
-    with subprocess.Popen(
-        ["bash", "-c", (command.setup + command.text).replace("127.0.0.", network)],
-        cwd=folder,
-        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as bash:
-        try:
-            return bash.communicate(timeout=PATIENCE)[0]
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(bash.pid, signal.SIGKILL)
-
-
-def experiment(number: int) -> Command:
-    """Return an experiment of the twenty lines, without the half that is not theirs."""
-    command = TWENTY_LINES[number - 1]
-    return command._replace(text=command.text.replace(' "-m app.server"', ""))
+    text = f"exec 2>&1\n{command.setup}{command.text}".replace("127.0.0.", network)
+    with pasted(text, folder) as bash:
+        return bash.communicate(timeout=PATIENCE)[0]
 
 
 def test_every_command_is_run_or_excepted() -> None:
-    """Each has surroundings in which a test runs it, or a reason why none does."""
+    """Each command has a place where a test runs it, or a reason why none does."""
     places = [*SURROUNDINGS, *EXCEPTIONS.values()]
 
     assert [text for text, command in COMMANDS.items() if surroundings(command) not in places] == []
@@ -82,9 +62,9 @@ def test_every_command_is_run_or_excepted() -> None:
 
 @linux_only
 @pytest.mark.slow
-@in_bash
-def test_what_is_shown_is_what_one_sees(command: Command, folder: Path) -> None:
-    """A command prints what the document has below it; without that, the reply."""
+@pytest.mark.parametrize("command", LOOPBACK, ids=range(len(LOOPBACK)))
+def test_command_prints_what_the_document_shows(command: Command, folder: Path) -> None:
+    """A command prints the output below it, or the reply if there is none."""
     seen = output(command, folder)
 
     if command.shown or re.match(r"\w+\(\) \{", command.text):
@@ -95,26 +75,22 @@ def test_what_is_shown_is_what_one_sees(command: Command, folder: Path) -> None:
 
 @linux_only
 @pytest.mark.slow
-def test_the_first_exercise(folder: Path) -> None:
-    """SO_REUSEADDR before bind is the line that lets the twenty lines restart."""
-    server = folder / "docs" / "twenty_lines" / "server.py"
-    line = "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
-    server.write_text(server.read_text().replace("s.bind", f"{line}s.bind"))
+@pytest.mark.parametrize(
+    ("number", "program", "call", "line", "changed"),
+    [
+        (6, "server", "s.bind", REUSE, "SERVER OK - STATUS 200\n124\n"),
+        (7, "client", "client_socket.connect", TIMEOUT, "TimeoutError: timed out\n1\n75\n"),
+        (2, "client", "client_socket.connect", TIMEOUT, ""),
+        (9, "client", "client_socket.connect", TIMEOUT, ""),
+    ],
+)
+def test_exercise_changes_its_experiments(
+    number: int, program: str, call: str, line: str, changed: str, folder: Path
+) -> None:
+    """The line that an exercise is about changes the experiments that the text implies."""
+    path = folder / "docs" / "twenty_lines" / f"{program}.py"
+    path.write_text(path.read_text().replace(call, line + call))
+    experiment = [command for command in LOOPBACK if command.setup][number - 1]
+    seen = output(experiment._replace(text=experiment.text.replace(' "-m app.server"', "")), folder)
 
-    assert output(experiment(6), folder) == "SERVER OK - STATUS 200\n124\n"
-
-
-@linux_only
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "changed"), [(2, False), (7, True), (9, False)])
-def test_the_second_exercise(number: int, changed: bool, folder: Path) -> None:
-    """A timeout of the client's changes only the experiment in which nothing comes."""
-    client = folder / "docs" / "twenty_lines" / "client.py"
-    line = "client_socket.settimeout(1)\n            "
-    client.write_text(
-        client.read_text().replace("client_socket.connect", f"{line}client_socket.connect")
-    )
-    seen = output(experiment(number), folder)
-
-    assert ("TimeoutError: timed out\n1\n75\n" in seen) == changed
-    assert (seen == experiment(number).shown) == (not changed)
+    assert seen.endswith(changed) if changed else seen == experiment.shown

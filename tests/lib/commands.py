@@ -1,7 +1,14 @@
-"""The commands that the documents give a reader to paste, and the surroundings that each needs."""
+"""The commands that a reader may paste from the documents, and what each needs to run."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.lib.documents import DOCUMENTS, Document
@@ -74,7 +81,28 @@ def commands_for(place: str) -> list[Command]:
     return [command for command in COMMANDS.values() if surroundings(command) == place]
 
 
+@contextmanager
+def pasted(text: str, folder: Path, *prefix: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
+    """Paste a command into bash in a folder, and end what is left of it."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"
+    with subprocess.Popen(
+        [*prefix, "bash", "-c", text],
+        cwd=folder,
+        env=env | {"PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 def shape(output: str) -> str:
-    """Return an output without what differs from run to run: times and addresses."""
+    """Return an output without the times and addresses, which differ from run to run."""
     output = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d+\.\d+ m?s\b", "TIME", output)
     return re.sub(r"\d+\.\d+\.\d+\.\d+(?::\d+)?", "ADDRESS", output)

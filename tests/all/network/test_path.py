@@ -1,13 +1,10 @@
-"""Two hosts, as network namespaces: the commands that the documents give them, and docs/path.md."""
+"""The documents' commands for two hosts, and docs/path.md, on two network namespaces."""
 
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,10 @@ from typing import Any
 import pytest
 
 from scripts.dist import build_pyz
-from tests.lib.commands import Command, commands, commands_for, shape
+from tests.lib.commands import Command, commands, commands_for, pasted, shape
 from tests.lib.documents import DOCUMENTS, Document
 from tests.lib.support import PATIENCE, until
-from tests.lib.wire import Host, Wire, wire
+from tests.lib.wire import Wire, wire
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +24,7 @@ PAGE = DOCUMENTS["docs/path.md"]
 
 
 def pairs(document: Document) -> list[tuple[Command, Command]]:
-    """Return each command for a client in a document, with the one for a server before it."""
+    """Return each client command of a document, after the server command before it."""
     ours = [command for command in commands(document) if "tcp-pair.pyz" in command.text]
     return [(one, two) for one, two in pairwise(ours) if "client" in two.text]
 
@@ -35,7 +32,7 @@ def pairs(document: Document) -> list[tuple[Command, Command]]:
 SMALL, LARGE = pairs(PAGE)
 # Once, since both languages have the same.
 PAIRS = {one.text + two.text: (one, two) for each in DOCUMENTS.values() for one, two in pairs(each)}
-# The table of causes: the code that stands for what happened, and what to ask with the answer.
+# The table of causes: the rule that makes each, and the command to run with its answer.
 ROWS = [[re.findall("`(.+?)`", cell) for cell in row] for row in PAGE.tables[0][1:]]
 MADE_BY = {cause: made[-1] for [cause], made, _ in ROWS if made}
 ASK = {cause: (command, answer) for [cause], _, (command, answer) in ROWS}
@@ -45,69 +42,49 @@ ONCE = {"CONNECT_TIMEOUT": "2.5", "REPLY_TIMEOUT": "0.5", "RETRY_DELAY": "100"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder that has the one file, and this Python as python3."""
+    """Make a folder with the one file."""
     folder = tmp_path_factory.mktemp("hosts")
     build_pyz(folder / "tcp-pair.pyz")
-    (folder / "python3").symlink_to(sys.executable)
     return folder
 
 
 @pytest.fixture
-def hosts() -> Iterator[Wire]:
+def link() -> Iterator[Wire]:
     """Make A, the server's host, and B, the client's, at the addresses of the page."""
-    with wire() as hosts:
-        for host, address in ((hosts.server, A), (hosts.client, B)):
+    with wire() as link:
+        for host, address in ((link.server, A), (link.client, B)):
             host.run(f"ip address flush dev wire; ip address add {address}/24 dev wire")
-        yield hosts
+        yield link
 
 
 @contextmanager
-def pasted(host: Host, text: str, folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Paste a command on a host; at the end press Ctrl-C."""
-    with subprocess.Popen(
-        [*host.prefix, "bash", "-c", text],
-        cwd=folder,
-        env={"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"} | ONCE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
-
-
-@contextmanager
-def listening(hosts: Wire, folder: Path, command: Command = SMALL[0]) -> Iterator[None]:
-    """Have the server listen on A."""
-    with pasted(hosts.server, command.text, folder) as server:
+def listening(link: Wire, folder: Path, command: Command = SMALL[0]) -> Iterator[None]:
+    """Run the server on A, and wait until it listens."""
+    with pasted(command.text, folder, *link.server.prefix) as server:
         assert server.stderr
         assert "listening on 0.0.0.0:8888" in server.stderr.readline()
         yield
 
 
-def ask(hosts: Wire, folder: Path, command: Command = SMALL[1]) -> dict[str, Any]:
+def ask(link: Wire, folder: Path, command: Command = SMALL[1]) -> dict[str, Any]:
     """Run the client on B; return its result."""
-    with pasted(hosts.client, command.text, folder) as client:
+    with pasted(command.text, folder, *link.client.prefix, **ONCE) as client:
         stdout, _ = client.communicate(timeout=PATIENCE)
     result: dict[str, Any] = json.loads(stdout)
     assert result["exit_code"] == client.returncode
     return result
 
 
-def answered(hosts: Wire, cause: str) -> bool:
-    """Ask what the table tells to ask; return whether its answer comes."""
+def answered(link: Wire, cause: str) -> bool:
+    """Run the command of a row; return whether it prints the answer."""
     command, answer = ASK[cause]
-    host = hosts.server if command.startswith("ss") else hosts.client
+    host = link.server if command.startswith("ss") else link.client
     asked = [*host.prefix, *command.split()]
     return answer in subprocess.run(asked, check=True, capture_output=True, text=True).stdout
 
 
 def test_each_command_is_run_below() -> None:
-    """A command for two hosts is one of a pair, or in the table of causes."""
+    """Each command for two hosts is one of a pair, or in the table of causes."""
     known = {command.text for pair in PAIRS.values() for command in pair}
     known |= {command for command, _ in ASK.values()} | {*MADE_BY.values()}
 
@@ -115,12 +92,15 @@ def test_each_command_is_run_below() -> None:
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=range(len(PAIRS)))
-def test_the_commands_as_they_stand(
-    pair: tuple[Command, Command], hosts: Wire, folder: Path
+def test_commands_work_as_they_stand(
+    pair: tuple[Command, Command], link: Wire, folder: Path
 ) -> None:
-    """The client ends with 0 and prints what is shown, however it is measured."""
+    """The client ends with 0, and prints the output that the document shows."""
     server, command = pair
-    with listening(hosts, folder, server), pasted(hosts.client, command.text, folder) as client:
+    with (
+        listening(link, folder, server),
+        pasted(command.text, folder, *link.client.prefix) as client,
+    ):
         stdout, _ = client.communicate(timeout=PATIENCE)
     seen, shown = (re.sub(r"(?<=s\": )[\d.]+", "0", text) for text in (stdout, command.shown))
 
@@ -142,48 +122,51 @@ def test_the_commands_as_they_stand(
         ("EACCES", "forbidden", True),
     ],
 )
-def test_a_cause(cause: str, fault: str, answer: bool, hosts: Wire, folder: Path) -> None:
-    """What a row says that happened has the cause of the row, and the question its answer."""
+def test_fault_has_the_cause_of_its_row(
+    cause: str, fault: str, answer: bool, link: Wire, folder: Path
+) -> None:
+    """A fault has the cause in its row, and the command there prints the answer."""
     if fault in {"INPUT", "OUTPUT"}:
-        hosts.server.block(f"{fault} {MADE_BY[cause]}")
+        link.server.block(f"{fault} {MADE_BY[cause]}")
     elif fault == "no address":
-        hosts.server.run("ip address flush dev wire")
-        hosts.client.run("echo 50 >/proc/sys/net/ipv4/neigh/wire/retrans_time_ms")
+        link.server.run("ip address flush dev wire")
+        link.client.run("echo 50 >/proc/sys/net/ipv4/neigh/wire/retrans_time_ms")
     elif fault == "no route":
-        hosts.client.run("ip address flush dev wire")
+        link.client.run("ip address flush dev wire")
     elif fault == "forbidden":
-        hosts.client.run(MADE_BY[cause])
+        link.client.run(MADE_BY[cause])
     with ExitStack() as stack:
         if fault != "no server":
-            stack.enter_context(listening(hosts, folder))
-        client = stack.enter_context(pasted(hosts.client, SMALL[1].text, folder))
+            stack.enter_context(listening(link, folder))
+        paste = pasted(SMALL[1].text, folder, *link.client.prefix, **ONCE)
+        client = stack.enter_context(paste)
         if answer:  # which may be there only during the attempt
-            until(lambda: answered(hosts, cause), awaited=ASK[cause][1])
+            until(lambda: answered(link, cause), awaited=ASK[cause][1])
         result = json.loads(client.communicate(timeout=PATIENCE)[0])
-        assert answer or not answered(hosts, cause)
+        assert answer or not answered(link, cause)
 
     assert (client.returncode, result["cause"]) == (69, cause)
 
 
-def test_large_packets(hosts: Wire, folder: Path) -> None:
-    """Segments are of the size that the page computes."""
+def test_segments_have_the_size_on_the_page(link: Wire, folder: Path) -> None:
+    """The MSS is the number that the page computes."""
     sizes = re.search(
         r"(\d+) for an MTU of (\d+),\s+less (\d+) .*?, (\d+) .*?(\d+) of", PAGE.text, re.S
     )
     assert sizes
     mss, mtu, *headers = map(int, sizes.groups())
-    with listening(hosts, folder, LARGE[0]):
-        assert ask(hosts, folder, LARGE[1])["mss"] == mss == mtu - sum(headers)
+    with listening(link, folder, LARGE[0]):
+        assert ask(link, folder, LARGE[1])["mss"] == mss == mtu - sum(headers)
 
 
-def test_a_lost_syn(hosts: Wire, folder: Path) -> None:
-    """It shows in the two figures that the page names."""
+def test_lost_syn_shows_in_two_figures(link: Wire, folder: Path) -> None:
+    """A lost SYN gives the `connect_ms` and the `resent` on the page."""
     said = re.search(r"`connect_ms` above (\d+) with `resent` (\d)", PAGE.text)
     assert said
     rule = "INPUT --syn --match statistic --mode nth --every 2 --packet 0 --jump DROP"
-    hosts.server.block(rule)
-    with listening(hosts, folder):
-        result = ask(hosts, folder)
+    link.server.block(rule)
+    with listening(link, folder):
+        result = ask(link, folder)
 
     assert result["connect_ms"] > int(said[1])
     assert result["resent"] == int(said[2])
