@@ -29,30 +29,30 @@ def test_a_command_as_it_stands(command: Command, new_pair: NewPair) -> None:
     """It does what it says, ends with 0 and leaves nothing."""
     seen = next(seen for what, seen in SEEN.items() if what in command.text)
     endless = re.search(ENDLESS, command.text)
-    with new_pair() as pair:
-        pair.compose("rm", "--force")
-        copy_project(pair.folder, "Makefile packets scripts")
-        shown = ""
-        with subprocess.Popen(
-            ["bash", "-c", command.text],
-            cwd=pair.folder,
-            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            assert process.stdout
-            for line in process.stdout:
-                shown += line
-                if endless and re.search(seen, shown):
-                    with suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGINT)
-        if endless:
-            pair.compose("down")
+    pair = new_pair()
+    pair.compose("rm", "--force")
+    copy_project(pair.folder, "Makefile packets scripts")
+    shown = ""
+    with subprocess.Popen(
+        ["bash", "-c", command.text],
+        cwd=pair.folder,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            shown += line
+            if endless and re.search(seen, shown):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGINT)
+    if endless:
+        pair.compose("down")
 
-        assert re.search(seen, shown), shown
-        assert endless or process.returncode == 0, shown
+    assert re.search(seen, shown), shown
+    assert endless or process.returncode == 0, shown
 
-        assert pair.what_is_there() == []
+    assert pair.what_is_there() == []

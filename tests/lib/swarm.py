@@ -20,18 +20,16 @@ from pathlib import Path
 from docker import DockerClient
 from docker.errors import DockerException
 
-from tests.lib.containers import PROJECT, Json, copy_project, report
+from tests.lib.containers import PATIENCE, PROJECT, copy_project, report
 from tests.lib.support import ROOT, until
 
-# An upper bound in seconds of any wait; only a failing test reaches it.
-PATIENCE = 60.0
-
 OVERLAY = ("compose", "--file", "docker-compose.yml", "--file", "deploy/overlay.yml")
-IMAGES = ("tcp-pair-server", "tcp-pair-client")
+# By names of our own, as from a registry.
+IMAGES = {"SERVER_IMAGE": "own/server:1", "CLIENT_IMAGE": "own/client:1"}
 
 # RFC 2544 keeps 198.18.0.0/15 for tests.
 WIRE = "198.18.0."
-SETTINGS = {
+SETTINGS = IMAGES | {
     "SUBNET": "198.18.15.0/24",
     "IP_RANGE": "198.18.15.128/25",
     "SERVER_HOST": "198.18.15.10",
@@ -163,12 +161,6 @@ class Host:
     def _docker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return succeed("docker", *arguments, cwd=self.project, DOCKER_HOST=self.daemon)
 
-    def inspect(self, kind: str, name: str) -> Json:
-        """Return all that the host knows of a thing of this kind."""
-        (found,) = json.loads(self.docker(kind, "inspect", name))
-        known: Json = found
-        return known
-
     def configure(self, **settings: str) -> None:
         """Write .env."""
         lines = (f"{name}='{value}'\n" for name, value in {**SETTINGS, **settings}.items())
@@ -251,6 +243,6 @@ def bring_images(hosts: list[Host], folder: Path, base_image: str) -> None:
     for host in hosts:
         host.configure(PYTHON_IMAGE=base_image)
     hosts[0].docker(*OVERLAY, "build")
-    hosts[0].docker("save", f"--output={folder}/images.tar", *IMAGES)
+    hosts[0].docker("save", f"--output={folder}/images.tar", *IMAGES.values())
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: host.docker("load", f"--input={folder}/images.tar"), hosts[1:]))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.lib.programs import Server, run_client
-from tests.lib.wire import WIRE, Wire, wire
+from tests.lib.wire import Wire, wire
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def longer(size: int) -> str:
     return f"INPUT --match length --length {size + 1}: --jump DROP"
 
 
-def ask(hosts: Wire, host: str = "", reply: str = SHORT, **env: str) -> dict[str, Any]:
+def ask(hosts: Wire, reply: str = SHORT, **env: str) -> dict[str, Any]:
     """Run the server on one host and the client on the other; return the client's result.
 
     That the server listens is read in its log: a connection that probes it would count where a
@@ -32,7 +32,7 @@ def ask(hosts: Wire, host: str = "", reply: str = SHORT, **env: str) -> dict[str
         prefix=hosts.server.prefix, HOST=hosts.address, REPLY=reply, DRAIN_TIMEOUT="0"
     ) as server:
         env = ONCE | {"REPLY": reply, "REPLY_MATCH": "prefix"} | env
-        address = (host or hosts.address, server.address[1])
+        address = (hosts.address, server.address[1])
         outcome = run_client(address, prefix=hosts.client.prefix, **env)
     result = outcome.json
     assert (result["exit_code"], result["attempts"]) == (outcome.exit_code, 1)
@@ -125,22 +125,3 @@ def test_firewall(chain: str, rule: str, ended: tuple[int, str, str]) -> None:
         result = ask(hosts)
     assert ending(result) == ended
     assert (result["connect_ms"] is not None) == (DATA in rule)
-
-
-@pytest.mark.parametrize(
-    ("command", "number", "cause"),
-    [
-        ("ip address flush dev wire", 2, "ENETUNREACH"),
-        ("ip route add prohibit 198.18.0.2", 2, "EACCES"),
-        ("ip route add unreachable 198.18.0.2", 2, "EHOSTUNREACH"),
-        # Nobody has this address: it is asked for, three times, in vain.
-        ("echo 50 >/proc/sys/net/ipv4/neigh/wire/retrans_time_ms", 3, "EHOSTUNREACH"),
-    ],
-    ids=["no network", "prohibited", "unreachable", "nobody"],
-)
-def test_no_route(command: str, number: int, cause: str) -> None:
-    """A client whose host knows no way to the server says so, and of which kind."""
-    with wire() as hosts:
-        hosts.client.run(command)
-        result = ask(hosts, host=f"{WIRE}{number}")
-    assert ending(result) == (69, "unavailable", cause)
