@@ -192,8 +192,11 @@ class Host:
 
 
 @contextmanager
-def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
-    """Make a swarm of so many hosts, the first ones managers, that have the images of the pair."""
+def swarm(base_image: str) -> Iterator[list[Host]]:
+    """Make a swarm of three hosts that have the images of the pair; the last one is a worker.
+
+    The first two are managers, where older versions of Compose find networks.
+    """
     folder = Path(tempfile.gettempdir(), f"tcp-pair-cluster-{secrets.token_hex(4)}")
     # Out of reach of Ctrl-C.
     with subprocess.Popen(
@@ -207,14 +210,12 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
         wire = keeper.stdout.readline().decode().strip()
         hosts: list[Host] = []
         try:
-            hosts.extend(
-                Host(wire, number, folder / f"host{number}") for number in range(1, size + 1)
-            )
+            hosts.extend(Host(wire, number, folder / f"host{number}") for number in (1, 2, 3))
             for host in hosts:
                 host.project.mkdir()
                 copy_project(host.project, f"{PROJECT} Makefile deploy scripts")
                 until(host.answers, PATIENCE, 0.1, awaited=f"{host.name} to answer")
-            join(hosts, managers)
+            join(hosts)
             bring_images(hosts, folder, base_image)
             yield hosts
         finally:
@@ -223,15 +224,14 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
                 host.wait()
 
 
-def join(hosts: list[Host], managers: int) -> None:
+def join(hosts: list[Host]) -> None:
     """Make a swarm of the hosts."""
-    first = hosts[0]
+    first, second, last = hosts
     # A node counts as down when it has been silent for three times as long; by default 5 s. After
     # five seconds the hosts also forget who has which address, and learn it anew only every 30.
     options = ("--dispatcher-heartbeat=1s", "--default-addr-pool=198.19.0.0/16")
     first.docker("swarm", "init", f"--advertise-addr={first.address}", *options)
-    for position, host in enumerate(hosts[1:], 1):
-        role = "manager" if position < managers else "worker"
+    for host, role in ((second, "manager"), (last, "worker")):
         token = first.docker("swarm", "join-token", "--quiet", role).strip()
         host.docker("swarm", "join", f"--token={token}", f"{first.address}:2377")
 

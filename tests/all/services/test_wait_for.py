@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from socket import socket
@@ -14,13 +13,12 @@ from socket import socket
 import pytest
 import yaml
 from docker import DockerClient
-from docker.errors import NotFound
 from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
 from app import __version__
 from scripts.dist import build_pyz
-from tests.lib.containers import Json, exit_code, logged, logs
+from tests.lib.containers import PATIENCE, Json, exit_code, logged, logs
 from tests.lib.peers import listening
 from tests.lib.services import SERVICES
 from tests.lib.support import ROOT, linux_only, until
@@ -103,7 +101,7 @@ def stack(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[DockerCompose]:
-    """Have a Compose file started, whose fixture has this name."""
+    """Describe the project of a Compose file, whose fixture has this name."""
     # First, because the variables would change what it builds.
     path, services = request.getfixturevalue(file)
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"{run_name}-stack")
@@ -118,16 +116,16 @@ def stack(
 
 @pytest.fixture
 def find(docker_client: DockerClient, run_name: str) -> Find:
-    """Return what finds the container of a service once it is there."""
-
-    def look(service: str) -> Container | None:
-        with suppress(NotFound):
-            return docker_client.containers.get(f"{run_name}-stack-{service}-1")
-        return None
+    """Return a function that finds the container of a service once it exists."""
 
     def find(service: str) -> Container:
-        found = until(lambda: look(service), 60, awaited=service)  # a build comes first
-        assert found
+        options = {"all": True, "ignore_removed": True}
+        name = f"^/?{run_name}-stack-{service}-1$"
+        (found,) = until(
+            lambda: docker_client.containers.list(filters={"name": name}, **options),
+            PATIENCE,  # a build comes first
+            awaited=service,
+        )
         return found
 
     return find
@@ -142,10 +140,10 @@ def find(docker_client: DockerClient, run_name: str) -> Find:
         pytest.param("redis", {"wait": "redis"}, r"+PONG\r\n", marks=linux_only),
     ],
 )
-def test_an_application_that_needs_services(
+def test_application_starts_after_its_services(
     waits: dict[str, str], said: str, stack: DockerCompose, find: Find
 ) -> None:
-    """It starts only after each service has answered that it can be used, and works then."""
+    """Compose starts an application once its services can be used, and it works then."""
     with ThreadPoolExecutor() as pool:
         up = pool.submit(stack.start)  # which ends with the start of the application
         for wait, service in waits.items():
@@ -163,34 +161,17 @@ def test_an_application_that_needs_services(
         assert datetime.fromisoformat(find(wait).attrs["State"]["FinishedAt"]) < started
 
 
-@pytest.mark.parametrize("file", ["database"])
-def test_a_database_that_never_answers(
-    stack: DockerCompose, find: Find, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Compose fails at the client's deadline, and the application has never been started."""
-    monkeypatch.setenv("DEADLINE", "1")
-    with pytest.raises(subprocess.CalledProcessError):
-        stack.start()
-    # Which of the two depends on whether PostgreSQL has come so far as to say that it is starting.
-    assert exit_code(find("wait")) in {69, 76}
-    assert find("app").status == "created"
-
-
-def test_the_one_file_in_an_image(
+def test_one_file_runs_in_an_image(
     docker_client: DockerClient, run_name: str, base_image: str, tmp_path: Path
 ) -> None:
-    """COPY is all that an image with Python needs: both programs run in it."""
+    """The line of README.md is all that an image with Python needs to run both programs."""
     build_pyz(tmp_path / "tcp-pair.pyz")
     (copy,) = re.findall("`(COPY .*?)`", README)
     (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\n{copy}\n")
     name = f"{run_name}-pyz"
     docker_client.images.build(path=str(tmp_path), tag=name, rm=True)
     env = {"HOST": "127.0.0.1", "SERVER_HOST": "127.0.0.1"}
-    command = "python3 tcp-pair.pyz"
-    options = {"name": name, "environment": env, "network_mode": "none", "detach": True}
-    server = docker_client.containers.run(name, f"{command} server", **options)
-    try:
-        done = server.exec_run(f"{command} client", demux=True)
-        assert (done.exit_code, done.output[0]) == (0, b"SERVER OK - STATUS 200\n")
-    finally:
-        server.remove(force=True)
+    both = ["sh", "-c", "python3 tcp-pair.pyz server & python3 tcp-pair.pyz client"]
+    options = {"environment": env, "network_mode": "none", "remove": True}
+    said = docker_client.containers.run(name, both, **options)
+    assert said == b"SERVER OK - STATUS 200\n"

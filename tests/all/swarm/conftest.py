@@ -1,4 +1,4 @@
-"""What the tests of several hosts need: root, namespaces, and programs for them."""
+"""What Swarm tests need: root, namespaces, and the programs that run hosts in them."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from tests.lib.containers import skip_or_fail
 from tests.lib.swarm import Host, swarm
 
-# Docker's programs, and what ties hosts together, tried out where nobody sees it.
+# Docker's programs, and links between hosts, tried in a namespace.
 PROGRAMS = ("docker", "dockerd", "containerd", "runc", "iptables", "ip", "nsenter", "unshare")
 TRIAL = (
     "ip link add wire type bridge && ip link add port type veth peer name eth0"
@@ -21,7 +21,7 @@ TRIAL = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _several_hosts() -> None:
-    """Leave these tests out where they need more than Docker, or where there is not enough."""
+    """Skip these tests if this machine cannot have several hosts."""
     if sys.platform != "linux" or os.geteuid():
         pytest.skip("left out: only root on Linux can have several hosts on one machine")
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
@@ -36,9 +36,6 @@ def _several_hosts() -> None:
 
 @pytest.fixture(scope="session")
 def hosts(base_image: str) -> Iterator[list[Host]]:
-    """Make the hosts; the first two are managers, where older versions of Compose find networks."""
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        (available,) = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    size = 3 if available > 2 * 1024 * 1024 else 2  # in KiB; a daemon takes 200 MiB
-    with swarm(size, managers=2, base_image=base_image) as hosts:
+    """Make three hosts, joined as a swarm."""
+    with swarm(base_image) as hosts:
         yield hosts
