@@ -1,4 +1,4 @@
-"""What the client says of a network that has a fault: a real one, in namespaces."""
+"""The client's result on a network with a fault, in network namespaces."""
 
 from typing import Any
 
@@ -45,10 +45,10 @@ def ending(result: dict[str, Any]) -> tuple[int, str, str | None]:
 
 
 @pytest.mark.parametrize("mtu", [1500, 1400])
-def test_large_packets(mtu: int) -> None:
-    """On a path that carries them, nothing is sent again, in segments as large as it can take."""
+def test_sound_path_carries_large_packets(mtu: int) -> None:
+    """On a sound path nothing is sent again, and segments are as large as the path allows."""
     with wire(mtu) as hosts:
-        # Were there longer ones, the tests below would drop what no wire carries.
+        # Longer packets would make the tests below drop what no wire carries.
         hosts.server.block(longer(mtu))
         hosts.client.block(longer(mtu))
         result = ask(hosts, MESSAGE=LARGE, reply=LARGE)
@@ -61,8 +61,8 @@ def test_large_packets(mtu: int) -> None:
 @pytest.mark.parametrize(
     ("message", "reply"), [(LARGE, SHORT), (SHORT, LARGE)], ids=["message", "reply"]
 )
-def test_large_packets_lost(message: str, reply: str) -> None:
-    """Small ones pass, but large ones do not: no reply, and what the client sent is sent again."""
+def test_lost_large_packets_are_no_reply(message: str, reply: str) -> None:
+    """If only small packets pass, no reply comes, and the client's message is sent again."""
     with wire() as hosts:
         to = hosts.server if message == LARGE else hosts.client
         to.block(longer(1300))
@@ -82,8 +82,8 @@ def test_large_packets_lost(message: str, reply: str) -> None:
     ],
     ids=["first", "each"],
 )
-def test_lost_syn(which: str, ended: tuple[int, str, str | None]) -> None:
-    """A lost SYN is sent again after a second, and counted if there is a connection then."""
+def test_lost_syn_is_sent_again(which: str, ended: tuple[int, str, str | None]) -> None:
+    """A lost SYN is sent again after a second, and is counted once the client is connected."""
     with wire() as hosts:
         hosts.server.block(f"INPUT --syn {which} --jump DROP")
         result = ask(hosts, CONNECT_TIMEOUT="1.5")
@@ -93,7 +93,7 @@ def test_lost_syn(which: str, ended: tuple[int, str, str | None]) -> None:
     assert ((result["connect_ms"] or 0) > 1000) == connected
 
 
-def test_a_long_way() -> None:
+def test_largest_exchange_on_a_long_path() -> None:
     """The largest message and reply pass a path of 50 ms each way within REPLY_TIMEOUT."""
     largest = "x" * 65536
     with wire(delay=0.05) as hosts:
@@ -117,8 +117,10 @@ def test_a_long_way() -> None:
     ],
     ids=["drop", "reject", "prohibit", "drop data", "reject data", "reset"],
 )
-def test_firewall(chain: str, rule: str, ended: tuple[int, str, str]) -> None:
-    """One that drops is told from one that rejects or resets, on either host, at either time."""
+def test_firewall_faults_differ_in_cause(
+    chain: str, rule: str, ended: tuple[int, str, str]
+) -> None:
+    """A firewall that drops, rejects or resets gives another cause, on either host."""
     with wire() as hosts:
         host = hosts.server if chain == "INPUT" else hosts.client
         host.block(f"{chain} {rule}")
