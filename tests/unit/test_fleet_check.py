@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploy.fleet_check import Row, can_check, fill, judge, of_round, read_deadline, table
+from deploy.fleet_check import Row, fill, judge, read_deadline, table
 from scripts.common import Problem
 
 READY = {"Hostname": "one", "Status": "Ready", "Availability": "Active"}
@@ -71,30 +71,6 @@ def test_a_node_is_judged_by_its_client_first(
 def test_a_text_is_filled_until_it_needs_full_packets(text: str, filled: str) -> None:
     """A text is filled to 4,000 bytes; a longer or invalid one stays unchanged."""
     assert fill(text) == filled
-
-
-@pytest.mark.parametrize(
-    ("node", "can"),
-    [({}, True), ({"Status": "Unknown"}, True), (DOWN, False), (DRAIN, False)],
-)
-def test_a_node_is_waited_for_while_it_may_check(node: dict[str, str], can: bool) -> None:
-    """The check waits for no node that is down or takes no tasks, but for an unknown one."""
-    assert can_check(READY | node) is can
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_only_tasks_of_the_round_count(number: int) -> None:
-    """Tasks of another round are left out."""
-    # Docker leaves out the number of the first round.
-    tasks = [
-        {"ID": f"{node}{index}", "NodeID": node, "JobIteration": {"Index": index} if index else {}}
-        for node in ("one", "two")
-        for index in (2, 1, 0)
-    ]
-
-    found = {node: task["ID"] for node, task in of_round(tasks, number).items()}
-
-    assert found == {"one": f"one{number}", "two": f"two{number}"}
 
 
 def test_the_rows_stand_under_their_titles() -> None:

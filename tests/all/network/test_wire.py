@@ -1,4 +1,7 @@
-"""The client's result on a network with a fault, in network namespaces."""
+"""The client's result once it is connected, if the network loses or blocks data.
+
+A client that cannot connect is in test_path.py.
+"""
 
 from typing import Any
 
@@ -14,12 +17,6 @@ SHORT, LARGE = "x", "x" * 4000  # one segment, three
 ONCE = {"OUTPUT": "json", "CONNECT_TIMEOUT": "0.5", "REPLY_TIMEOUT": "0.5", "RETRY_DELAY": "10"}
 # A segment that carries data has this flag, those of connecting have not.
 DATA = "--tcp-flags PSH PSH"
-PROHIBITED = "--reject-with icmp-admin-prohibited"  # the default of firewalld
-
-
-def longer(size: int) -> str:
-    """Return a firewall's rule that drops packets longer than that, the IP header included."""
-    return f"INPUT --match length --length {size + 1}: --jump DROP"
 
 
 def ask(hosts: Wire, reply: str = SHORT, **env: str) -> dict[str, Any]:
@@ -44,20 +41,6 @@ def ending(result: dict[str, Any]) -> tuple[int, str, str | None]:
     return result["exit_code"], result["status"], result["cause"]
 
 
-@pytest.mark.parametrize("mtu", [1500, 1400])
-def test_sound_path_carries_large_packets(mtu: int) -> None:
-    """On a sound path nothing is sent again, and segments are as large as the path allows."""
-    with wire(mtu) as hosts:
-        # Longer packets would make the tests below drop what no wire carries.
-        hosts.server.block(longer(mtu))
-        hosts.client.block(longer(mtu))
-        result = ask(hosts, MESSAGE=LARGE, reply=LARGE)
-    assert ending(result) == (0, "ok", None)
-    assert result["resent"] == 0
-    # Headers of IP and TCP, and a timestamp: 20, 20 and 12 bytes.
-    assert result["mss"] == mtu - 52
-
-
 @pytest.mark.parametrize(
     ("message", "reply"), [(LARGE, SHORT), (SHORT, LARGE)], ids=["message", "reply"]
 )
@@ -65,32 +48,13 @@ def test_lost_large_packets_are_no_reply(message: str, reply: str) -> None:
     """If only small packets pass, no reply comes, and the client's message is sent again."""
     with wire() as hosts:
         to = hosts.server if message == LARGE else hosts.client
-        to.block(longer(1300))
+        to.block("INPUT --match length --length 1301: --jump DROP")
         assert ending(ask(hosts)) == (0, "ok", None)
         result = ask(hosts, MESSAGE=message, reply=reply)
     assert ending(result) == (75, "no-reply", "ETIMEDOUT")
     assert f"after 0 of {len(reply)} bytes" in result["error"]
     assert (result["resent"] >= 1) == (message == LARGE)
     assert result["mss"] == 1448
-
-
-@pytest.mark.parametrize(
-    ("which", "ended"),
-    [
-        ("--match statistic --mode nth --every 2 --packet 0", (0, "ok", None)),
-        ("", (69, "unavailable", "ETIMEDOUT")),
-    ],
-    ids=["first", "each"],
-)
-def test_lost_syn_is_sent_again(which: str, ended: tuple[int, str, str | None]) -> None:
-    """A lost SYN is sent again after a second, and is counted once the client is connected."""
-    with wire() as hosts:
-        hosts.server.block(f"INPUT --syn {which} --jump DROP")
-        result = ask(hosts, CONNECT_TIMEOUT="1.5")
-    assert ending(result) == ended
-    connected = ended[0] == 0
-    assert result["resent"] == (1 if connected else None)
-    assert ((result["connect_ms"] or 0) > 1000) == connected
 
 
 def test_largest_exchange_on_a_long_path() -> None:
@@ -107,23 +71,18 @@ def test_largest_exchange_on_a_long_path() -> None:
 @pytest.mark.parametrize(
     ("rule", "ended"),
     [
-        ("--jump DROP", (69, "unavailable", "ETIMEDOUT")),
-        ("--jump REJECT", (69, "unavailable", "ECONNREFUSED")),
-        (f"--jump REJECT {PROHIBITED}", (69, "unavailable", "EHOSTUNREACH")),
-        (f"{DATA} --jump DROP", (75, "no-reply", "ETIMEDOUT")),
+        ("--jump DROP", (75, "no-reply", "ETIMEDOUT")),
         # Once connected, TCP does not believe such a message: RFC 5927.
-        (f"{DATA} --jump REJECT", (75, "no-reply", "ETIMEDOUT")),
-        (f"{DATA} --jump REJECT --reject-with tcp-reset", (74, "closed", "ECONNRESET")),
+        ("--jump REJECT", (75, "no-reply", "ETIMEDOUT")),
+        ("--jump REJECT --reject-with tcp-reset", (74, "closed", "ECONNRESET")),
     ],
-    ids=["drop", "reject", "prohibit", "drop data", "reject data", "reset"],
+    ids=["drop", "reject", "reset"],
 )
-def test_firewall_faults_differ_in_cause(
-    chain: str, rule: str, ended: tuple[int, str, str]
-) -> None:
-    """A firewall that drops, rejects or resets gives another cause, on either host."""
+def test_firewall_that_blocks_data(chain: str, rule: str, ended: tuple[int, str, str]) -> None:
+    """A connected client reports a reset as closed, and dropped or rejected data as no reply."""
     with wire() as hosts:
         host = hosts.server if chain == "INPUT" else hosts.client
-        host.block(f"{chain} {rule}")
+        host.block(f"{chain} {DATA} {rule}")
         result = ask(hosts)
     assert ending(result) == ended
-    assert (result["connect_ms"] is not None) == (DATA in rule)
+    assert result["connect_ms"] is not None
