@@ -1,9 +1,9 @@
 """The steps that README.md gives for a CI job, run as they stand there."""
 
+import json
 import re
 import subprocess
 
-import pytest
 import yaml
 
 from tests.lib.containers import Logs, NewPair, Pair
@@ -38,21 +38,9 @@ def run_job(pair: Pair) -> tuple[int, dict[str, Logs]]:
     return exit_code, said
 
 
-@pytest.mark.parametrize(
-    ("env", "exit_code", "stdout", "logged"),
-    [
-        ({}, 0, "SERVER OK - STATUS 200\n", "Testando conexão"),
-        (FAILING, 69, "", "IDLE_TIMEOUT=''"),
-    ],
-    ids=["expected reply", "server fails"],
-)
-def test_a_job_ends_with_the_client(
-    new_pair: NewPair, env: dict[str, str], exit_code: int, stdout: str, logged: str
-) -> None:
-    """A job gives the client's exit code and result, runs each program once and leaves nothing."""
-    pair = new_pair(**env)
+def clone(pair: Pair) -> Pair:
+    """Have a clone that only its owner may read (umask 077), with an image of another day."""
     pair.compose("rm", "--force")
-    # An image of another day is there, and only the owner may read the clone (umask 077).
     code = pair.folder / "app" / "client.py"
     today = code.read_text(encoding="utf-8")
     code.write_text("print('of another day')", encoding="utf-8")
@@ -60,10 +48,31 @@ def test_a_job_ends_with_the_client(
     code.write_text(today, encoding="utf-8")
     for path in (pair.folder / "app", *(pair.folder / "app").iterdir()):
         path.chmod(0o700 if path.is_dir() else 0o600)
+    return pair
+
+
+def test_job_runs_the_pair_of_env(new_pair: NewPair) -> None:
+    """Addresses, port and texts of .env reach both containers, and the result is on stdout."""
+    message, reply = r"\x4fl\xc3\xa1 $HOME #1", "pronto: 100 %"
+    pair = clone(new_pair(SERVER_PORT="7777", MESSAGE=message, REPLY=reply, OUTPUT="json"))
 
     ended, said = run_job(pair)
 
-    assert ended == exit_code, said
-    assert said["run"].stdout == stdout
-    assert said["logs"].stdout.count(logged) == 1
+    assert ended == 0, said
+    result = json.loads(said["run"].stdout)
+    assert (result["status"], result["reply"]) == ("ok", reply)
+    assert result["peer"] == f"{pair.env['SERVER_HOST']}:7777"
+    assert result["local"].startswith(f"{pair.env['CLIENT_HOST']}:")
+    assert f" {result['local']}: Olá $HOME #1\n" in said["logs"].stdout
+    assert pair.what_is_there() == []
+
+
+def test_job_fails_with_the_client(new_pair: NewPair) -> None:
+    """A job ends with the client's exit code, and starts a server that fails only once."""
+    pair = clone(new_pair(**FAILING))
+
+    ended, said = run_job(pair)
+
+    assert (ended, said["run"].stdout) == (69, ""), said
+    assert said["logs"].stdout.count("IDLE_TIMEOUT=''") == 1
     assert pair.what_is_there() == []

@@ -5,32 +5,13 @@ import sys
 
 import pytest
 from docker import DockerClient
-from testcontainers.compose import DockerCompose
 
 from app import __version__
 from scripts.clean import IMAGES
-from tests.lib.containers import NewPair, Pair, copy_project, exit_code, logs, result
+from tests.lib.containers import NewPair, Pair, copy_project, exit_code
 
 # A terminal for a command: what is written to stdin counts as typed.
 TERMINAL = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]
-
-
-def test_every_line_of_env_reaches_the_pair(new_pair: NewPair) -> None:
-    """Addresses, port and texts of .env reach both containers unchanged, and down removes all."""
-    pair = new_pair(
-        SERVER_PORT="7777", MESSAGE=r"\x4fl\xc3\xa1 $HOME #1", REPLY="pronto: 100 %", OUTPUT="json"
-    )
-    with DockerCompose(pair.folder, wait=False):
-        assert exit_code(pair.client) == 0
-        found = result(pair.client)
-        assert (found["status"], found["reply"]) == ("ok", "pronto: 100 %")
-        assert found["peer"] == f"{pair.env['SERVER_HOST']}:7777"
-        assert found["local"].startswith(f"{pair.env['CLIENT_HOST']}:")
-        assert f" {found['local']}: Olá $HOME #1\n" in logs(pair.server).stderr
-        assert logs(pair.server).stdout == ""
-        assert len(pair.what_is_there()) == 3
-
-    assert pair.what_is_there() == []
 
 
 def test_ctrl_c_ends_the_up_of_a_fresh_clone(

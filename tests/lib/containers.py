@@ -1,4 +1,4 @@
-"""Containers as the tests use them: free subnets, copies of the project, waits that explain."""
+"""Free subnets, copies of the project as pairs of containers, and waits for containers."""
 
 import json
 import os
@@ -15,7 +15,6 @@ import pytest
 from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
-from testcontainers.compose import DockerCompose
 
 from tests.lib import support
 from tests.lib.support import ROOT
@@ -194,7 +193,7 @@ class Pair:
 
     def compose(self, *arguments: str) -> str:
         """Return what docker compose prints, run in the folder. Raises CalledProcessError."""
-        command = [*DockerCompose(self.folder).docker_compose_command(), *arguments]
+        command = ["docker", "compose", *arguments]
         try:
             return subprocess.run(
                 command, cwd=self.folder, check=True, capture_output=True, encoding="utf-8"
