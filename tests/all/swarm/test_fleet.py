@@ -135,7 +135,9 @@ def test_check_takes_what_is_configured_now(fleet: Fleet) -> None:
     assert report.exit_code == 0, report.output
     server, container = fleet.server()
     assert f": from a shell{188 * '.'}" in server.log(container)
-    for host, client in fleet.containers("client", "--all", "--latest"):
+    clients = fleet.containers("client", "--all", "--latest")
+    assert len(clients) == len(fleet.hosts)
+    for host, client in clients:
         result = json.loads(host.docker("logs", client))
         assert result["reply"] == "another $REPLY".ljust(4000, ".")
         assert result["peer"].endswith(":9999")
