@@ -1,9 +1,8 @@
-"""A Docker Swarm on one machine: each host a daemon in namespaces of its own, joined by a bridge.
+"""A Docker Swarm on one machine: each host is a daemon in its own namespaces, joined by a bridge.
 
-All of it lives below one process, the first of a PID namespace, which ends when the tests end, in
-whatever way. The kernel then ends every process in there, and with the last of them go network
-namespaces, links, bridge, iptables rules and mounts. The machine's own network and daemon have no
-part in it, but that the base image is copied out of the latter.
+All processes are below the first one of a PID namespace, which ends with the tests. The kernel then
+ends them and removes network namespaces, links, bridge, iptables rules and mounts. Only the base
+image is copied from the machine's own daemon.
 """
 
 import json
@@ -85,7 +84,7 @@ def succeed(*command: str, cwd: Path = ROOT, **env: str) -> subprocess.Completed
 
 
 def environment(**env: str) -> dict[str, str]:
-    """Keep of our environment what finds programs; the rest would be believed more than .env."""
+    """Keep what finds programs; Compose would prefer other variables to those in .env."""
     kept = {"PATH", "HOME", "DOCKER_CONFIG"} & os.environ.keys()
     return {name: os.environ[name] for name in kept} | env
 
@@ -98,8 +97,6 @@ class Host:
         self.address = f"{WIRE}{number}"
         self.project = folder / "tcp-pair"
         self.daemon = f"unix://{folder}/docker.sock"
-        self._port = f"port{number}"
-        self._on_wire = ("nsenter", f"--target={wire}", "--net", "ip", "link")
         self._log = folder / "log"
         folder.mkdir()
         settings = {
@@ -128,12 +125,12 @@ class Host:
             pid = stdout.readline()
         assert pid, self._log.read_text()
         self._pid = int(pid)
-        peer = ("type", "veth", "peer", "name", "eth0", "netns", str(self._pid))
-        succeed(*self._on_wire, "add", self._port, *peer)
-        succeed(*self._on_wire, "set", self._port, "master", "wire", "up")
         self._inside = ("nsenter", f"--target={self._pid}", "--net")
-        succeed(*self._inside, "ip", "address", "add", f"{self.address}/24", "dev", "eth0")
-        succeed(*self._inside, "ip", "link", "set", "eth0", "up")
+        link = f"ip link add port{number} type veth peer name eth0 netns {self._pid}"
+        link += f" && ip link set port{number} master wire up"
+        succeed("nsenter", f"--target={wire}", "--net", "sh", "-c", link)
+        address = f"ip address add {self.address}/24 dev eth0 && ip link set eth0 up"
+        succeed(*self._inside, "sh", "-c", address)
 
     def answers(self) -> bool:
         """Tell whether the daemon answers."""
@@ -142,7 +139,7 @@ class Host:
         return not subprocess.run(command, capture_output=True, check=False).returncode
 
     def report(self) -> str:
-        """Return the end of the daemon's log, how its containers are, and what they have logged."""
+        """Return the end of the daemon's log, and state and log of its containers."""
         said = ""
         with suppress(DockerException, OSError):  # at the end all of it is gone
             said += self._log.read_text()[-2000:]
@@ -168,10 +165,10 @@ class Host:
 
     @contextmanager
     def narrow(self, chain: str) -> Iterator[None]:
-        """Lose overlay packets above 1,400 bytes that come (INPUT) or leave (OUTPUT).
+        """Lose overlay packets above 1,400 bytes that arrive (INPUT) or leave (OUTPUT).
 
-        A wire that carries less than the hosts believe does so. Swarm's own TCP would notice, by
-        ICMP; so only VXLAN is touched.
+        This is a wire with a smaller MTU than the hosts'. Swarm's own TCP would learn it by ICMP,
+        so only VXLAN is dropped.
         """
         large = ("-p", "udp", "--dport", "4789", "-m", "length", "--length", "1401:")
         rule = (chain, *large, "-j", "DROP")
@@ -182,12 +179,12 @@ class Host:
             succeed(*self._inside, "iptables", "--wait", "--delete", *rule)
 
     def lose(self) -> None:
-        """End it at once, as a power failure does."""
+        """Kill the host, as a power failure does."""
         os.kill(self._pid, signal.SIGKILL)
         self.wait()
 
     def wait(self) -> None:
-        """Wait until nothing of it runs."""
+        """Wait until the host's processes have ended."""
         self._process.wait(PATIENCE)
 
 
