@@ -2,19 +2,18 @@
 
 import os
 from collections.abc import Generator, Iterator
-from itertools import count
+from contextlib import ExitStack
 from secrets import token_hex
 from typing import Any
 
 import pytest
 from docker import DockerClient
 from docker.errors import DockerException
-from docker.models.containers import Container
 from dotenv import dotenv_values
 from hypothesis import settings
 from testcontainers.core import docker_client as testcontainers
 
-from tests.lib.containers import NewPair, Pair, Start, image_of, report, skip_or_fail
+from tests.lib.containers import Json, NewPair, Pair, image_of, report, skip_or_fail
 from tests.lib.support import ROOT
 
 # A time limit for each example would measure the machine, not the code.
@@ -87,45 +86,23 @@ def images(docker_client: DockerClient) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def new_pair(
     docker_client: DockerClient,
     run_name: str,
     base_image: str,
     images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> NewPair:
-    """Return what copies the project; it takes lines for .env."""
-    numbers = count(1)
+) -> Iterator[NewPair]:
+    """Return a function that makes a pair, from services to override and lines for .env."""
+    with ExitStack() as pairs:
 
-    def copy(**env: str) -> Pair:
-        # Compose names a project after its folder, and builds an image that is there only if told.
-        folder = tmp_path_factory.mktemp(f"{run_name}-{next(numbers)}", numbered=False)
-        for service, image in images.items():
-            docker_client.images.get(image).tag(f"{folder.name}-{service}")
-        return Pair(docker_client, folder, PYTHON_IMAGE=base_image, **env)
+        def create(override: Json | None = None, **env: str) -> Pair:
+            # Compose names a project after its folder, and does not build an image that exists.
+            folder = tmp_path_factory.mktemp(f"{run_name}-")
+            for service, image in images.items():
+                docker_client.images.get(image).tag(f"{folder.name}-{service}")
+            env = {"PYTHON_IMAGE": base_image} | env
+            return pairs.enter_context(Pair(docker_client, folder, override or {}, env))
 
-    return copy
-
-
-@pytest.fixture
-def start(docker_client: DockerClient, pair: Pair) -> Iterator[Start]:
-    """Return what starts a container of an image at a fixed address of the pair's network."""
-    started: list[Container] = []
-
-    def start(image: str, address: str, **options: Any) -> Container:
-        endpoint = docker_client.api.create_endpoint_config(ipv4_address=address)
-        container = docker_client.containers.run(
-            image,
-            name=f"{pair.project}-started-{len(started)}",
-            detach=True,
-            network=pair.network,
-            networking_config={pair.network: endpoint},
-            **options,
-        )
-        started.append(container)
-        return container
-
-    yield start
-    for container in started:
-        container.remove(force=True)
+        yield create

@@ -42,15 +42,15 @@ def test_the_client_waits_until_the_server_is_up(
 
 def test_the_same_through_docker_compose(new_pair: NewPair) -> None:
     """Both services do that as docker-compose.yml has them, started one after the other."""
-    with new_pair(**QUICK) as pair:
-        client = DockerCompose(pair.folder, services=["client"], wait=False)
-        client.waiting_for({"client": log("waiting for")}).start()
-        assert client.get_container("client").State == "running"
+    pair = new_pair(**QUICK)
+    client = DockerCompose(pair.folder, services=["client"], wait=False)
+    client.waiting_for({"client": log("waiting for")}).start()
+    assert client.get_container("client").State == "running"
 
-        DockerCompose(pair.folder, services=["server"], wait=False).start()
-        assert exit_code(pair.client) == 0
-        assert logs(pair.client).stdout == "SERVER OK - STATUS 200\n"
-        check_logs(pair.client, pair.server, pair.env)
+    DockerCompose(pair.folder, services=["server"], wait=False).start()
+    assert exit_code(pair.client) == 0
+    assert logs(pair.client).stdout == "SERVER OK - STATUS 200\n"
+    check_logs(pair.client, pair.server, pair.env)
 
 
 def log(text: str) -> LogMessageWaitStrategy:

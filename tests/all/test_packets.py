@@ -18,54 +18,53 @@ def play(pair: Pair, *roots: Path) -> "subprocess.Popen[str]":
 
 def test_every_packet(new_pair: NewPair) -> None:
     """Silence, handshake, both messages and both ends are told and kept, with the client's code."""
-    with new_pair(WRONG_REPLY="fail", REPLY="Olá") as pair:
-        pair.override("client", environment={"REPLY": "another"})
-        with play(pair) as program:
-            shown, _ = program.communicate()
+    pair = new_pair({"client": {"environment": {"REPLY": "another"}}}, REPLY="Olá")
+    with play(pair) as program:
+        shown, _ = program.communicate()
 
-        assert program.returncode == 76, shown
-        assert pair.what_is_there() == []
-        told = [line for line in shown.splitlines() if line.startswith("packet | ")]
-        for text in ("asks again", "  SYN  ", "  SYN ACK  ", "  17 bytes  ", "  4 bytes  "):
-            assert any(text in line for line in told), shown
-        assert sum("  FIN  " in line for line in told) == 2
-        assert "ARP requests without a reply" in shown
-        assert len(list(read_pcap(pair.folder / "packets.pcap"))) == len(told)
-        html = (pair.folder / "packets.html").read_text()
-        assert html.count('class="packet"') == len(told)
+    assert program.returncode == 76, shown
+    assert pair.what_is_there() == []
+    told = [line for line in shown.splitlines() if line.startswith("packet | ")]
+    for text in ("asks again", "  SYN  ", "  SYN ACK  ", "  17 bytes  ", "  4 bytes  "):
+        assert any(text in line for line in told), shown
+    assert sum("  FIN  " in line for line in told) == 2
+    assert "ARP requests without a reply" in shown
+    assert len(list(read_pcap(pair.folder / "packets.pcap"))) == len(told)
+    html = (pair.folder / "packets.html").read_text()
+    assert html.count('class="packet"') == len(told)
 
 
 def test_without_a_capture(new_pair: NewPair, tmp_path: Path) -> None:
     """If packets cannot be captured, it says so, and the pair runs as ever."""
-    with new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3") as pair:
-        settings = shutil.copytree(ROOT / "packets", tmp_path / "packets") / "compose.yml"
-        settings.write_text(settings.read_text().replace("cap_add: [NET_RAW]", ""))
-        with play(pair, tmp_path) as program:
-            shown, _ = program.communicate()
+    pair = new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3")
+    settings = shutil.copytree(ROOT / "packets", tmp_path / "packets") / "compose.yml"
+    settings.write_text(settings.read_text().replace("cap_add: [NET_RAW]", ""))
+    with play(pair, tmp_path) as program:
+        shown, _ = program.communicate()
 
-        assert program.returncode == 0, shown
-        assert "cannot be captured here" in shown
-        assert "Operation not permitted" in shown
-        assert "client | SERVER OK - STATUS 200" in shown
-        assert pair.what_is_there() == []
-        assert not (pair.folder / "packets.pcap").exists()
+    assert program.returncode == 0, shown
+    assert "cannot be captured here" in shown
+    assert "Operation not permitted" in shown
+    assert "client | SERVER OK - STATUS 200" in shown
+    assert pair.what_is_there() == []
+    assert not (pair.folder / "packets.pcap").exists()
 
 
 def test_interrupted(new_pair: NewPair) -> None:
     """Ctrl-C while the client waits leaves no container, and the page of the run before."""
-    with new_pair(CONNECT_TIMEOUT="0.5", DEADLINE="0") as pair:
-        page = pair.folder / "packets.html"
-        page.write_text("whole")
-        with play(pair) as program:
-            assert program.stdout
-            while "INFO waiting for" not in program.stdout.readline():
-                pass
-            program.send_signal(signal.SIGINT)
-            shown = program.stdout.read()
+    pair = new_pair(CONNECT_TIMEOUT="0.5", DEADLINE="0")
+    page = pair.folder / "packets.html"
+    page.write_text("whole")
+    with play(pair) as program:
+        assert program.stdout
+        while "INFO waiting for" not in program.stdout.readline():
+            pass
+        program.send_signal(signal.SIGINT)
+        shown = program.stdout.read()
 
-        assert program.returncode == 130, shown
-        assert "asks all hosts" in shown
-        assert "interrupted; nothing is left running\n" in shown
-        assert shown.endswith(" packets, not saved: the run was interrupted\n")
-        assert page.read_text() == "whole"
-        assert pair.what_is_there() == []
+    assert program.returncode == 130, shown
+    assert "asks all hosts" in shown
+    assert "interrupted; nothing is left running\n" in shown
+    assert shown.endswith(" packets, not saved: the run was interrupted\n")
+    assert page.read_text() == "whole"
+    assert pair.what_is_there() == []

@@ -26,21 +26,22 @@ def test_command_works_as_it_stands(command: Command, new_pair: NewPair) -> None
     """A command prints the expected reply, ends with 0 and leaves no container."""
     seen = next(seen for what, seen in SEEN.items() if what in command.text)
     endless = re.search(ENDLESS, command.text)
-    with new_pair() as pair:
-        pair.compose("rm", "--force")
-        copy_project(pair.folder, "Makefile packets scripts")
-        shown = ""
-        with pasted(f"exec 2>&1\n{command.text}", pair.folder, **os.environ) as process:
-            assert process.stdout
-            for line in process.stdout:
-                shown += line
-                if endless and re.search(seen, shown):
+    pair = new_pair()
+    pair.compose("rm", "--force")
+    copy_project(pair.folder, "Makefile packets scripts")
+    shown = ""
+    with pasted(f"exec 2>&1\n{command.text}", pair.folder, **os.environ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            shown += line
+            if endless and re.search(seen, shown):
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGINT)
-            process.wait(PATIENCE)
-        if endless:
-            pair.compose("down")
+        process.wait(PATIENCE)
+    if endless:
+        pair.compose("down")
 
-        assert re.search(seen, shown), shown
-        assert endless or process.returncode == 0, shown
+    assert re.search(seen, shown), shown
+    assert endless or process.returncode == 0, shown
 
-        assert pair.what_is_there() == []
+    assert pair.what_is_there() == []

@@ -3,10 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import pytest
 import yaml
 
 from tests.lib.containers import Logs, NewPair, Pair
@@ -18,18 +15,8 @@ STEPS: list[dict[str, str]] = yaml.safe_load(BLOCK)
 # Seconds after which a step counts as one that never ends; a build is the longest.
 ENDLESS = 100.0
 
-# Without a server the client has given up after about a second.
-IN_VAIN = {"CONNECT_TIMEOUT": "0.3", "RETRY_DELAY": "0.3", "DEADLINE": "1"}
-
-
-@contextmanager
-def clone(pair: Pair) -> Iterator[Pair]:
-    """Have nothing but a network for the pair, in a clone that only its owner may read."""
-    for path in (pair.folder / "app", *(pair.folder / "app").iterdir()):
-        path.chmod(0o700 if path.is_dir() else 0o600)
-    with pair:
-        pair.compose("rm", "--force")
-        yield pair
+# With an empty value the server ends at once, and the client gives up after about a second.
+FAILING = {"IDLE_TIMEOUT": "", "CONNECT_TIMEOUT": "0.3", "RETRY_DELAY": "0.3", "DEADLINE": "1"}
 
 
 def run_job(pair: Pair) -> tuple[int, dict[str, Logs]]:
@@ -51,56 +38,41 @@ def run_job(pair: Pair) -> tuple[int, dict[str, Logs]]:
     return exit_code, said
 
 
-@pytest.mark.parametrize(
-    ("env", "of_server", "exit_code", "stdout", "logged"),
-    [
-        ({}, {}, 0, "SERVER OK - STATUS 200\n", "Testando conexão"),
-        (IN_VAIN, {"IDLE_TIMEOUT": "soon"}, 69, "", "IDLE_TIMEOUT='soon'"),
-        ({}, {"REPLY": "SERVER OK - STATUS 201"}, 76, "", "Testando conexão"),
-    ],
-    ids=["right reply", "server fails at once", "wrong reply"],
-)
-def test_how_it_ends(
-    new_pair: NewPair,
-    env: dict[str, str],
-    of_server: dict[str, str],
-    exit_code: int,
-    stdout: str,
-    logged: str,
-) -> None:
-    """Its exit code is the client's, whose stdout is the result alone; nothing is left."""
-    pair = new_pair(**env)
-    pair.override("server", environment=of_server)
-    with clone(pair):
-        ended, said = run_job(pair)
-
-        assert ended == exit_code, said
-        assert said["run"].stdout == stdout
-        assert logged in said["logs"].stdout
-        assert pair.what_is_there() == []
+def clone(pair: Pair) -> Pair:
+    """Have a clone that only its owner may read (umask 077), with an image of another day."""
+    pair.compose("rm", "--force")
+    code = pair.folder / "app" / "client.py"
+    today = code.read_text(encoding="utf-8")
+    code.write_text("print('of another day')", encoding="utf-8")
+    pair.compose("build", "client")
+    code.write_text(today, encoding="utf-8")
+    for path in (pair.folder / "app", *(pair.folder / "app").iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return pair
 
 
-def test_the_image_of_another_day(new_pair: NewPair) -> None:
-    """A client image that is there already is built anew, and the result is the new one's."""
-    with clone(new_pair()) as pair:
-        code = pair.folder / "app" / "client.py"
-        today = code.read_text(encoding="utf-8")
-        code.write_text("print('of another day')", encoding="utf-8")
-        pair.compose("build", "client")
-        code.write_text(today, encoding="utf-8")
+def test_job_runs_the_pair_of_env(new_pair: NewPair) -> None:
+    """Addresses, port and texts of .env reach both containers, and the result is on stdout."""
+    message, reply = r"\x4fl\xc3\xa1 $HOME #1", "pronto: 100 %"
+    pair = clone(new_pair(SERVER_PORT="7777", MESSAGE=message, REPLY=reply, OUTPUT="json"))
 
-        assert run_job(pair)[1]["run"].stdout == "SERVER OK - STATUS 200\n"
+    ended, said = run_job(pair)
+
+    assert ended == 0, said
+    result = json.loads(said["run"].stdout)
+    assert (result["status"], result["reply"]) == ("ok", reply)
+    assert result["peer"] == f"{pair.env['SERVER_HOST']}:7777"
+    assert result["local"].startswith(f"{pair.env['CLIENT_HOST']}:")
+    assert f" {result['local']}: Olá $HOME #1\n" in said["logs"].stdout
+    assert pair.what_is_there() == []
 
 
-def test_two_jobs_on_one_host(new_pair: NewPair) -> None:
-    """A job runs at its own addresses beside another's server, which stays as it is."""
-    with clone(new_pair()) as one, clone(new_pair(OUTPUT="json", REPLY="another")) as other:
-        one.compose("up", "--detach", "server")
-        started = one.server.attrs["State"]["StartedAt"]
-        result = json.loads(run_job(other)[1]["run"].stdout)
+def test_job_fails_with_the_client(new_pair: NewPair) -> None:
+    """A job ends with the client's exit code, and starts a server that fails only once."""
+    pair = clone(new_pair(**FAILING))
 
-        assert result["reply"] == "another"
-        assert result["local"].startswith(f"{other.env['CLIENT_HOST']}:")
-        assert result["peer"] == f"{other.env['SERVER_HOST']}:8888"
-        assert one.server.status == "running"
-        assert one.server.attrs["State"]["StartedAt"] == started
+    ended, said = run_job(pair)
+
+    assert (ended, said["run"].stdout) == (69, ""), said
+    assert said["logs"].stdout.count("IDLE_TIMEOUT=''") == 1
+    assert pair.what_is_there() == []

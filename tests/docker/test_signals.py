@@ -10,19 +10,16 @@ from tests.lib.containers import STAYING, NewPair, exit_code, logged, logs, resu
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 def test_a_signal_ends_both_at_once(new_pair: NewPair, number: signal.Signals) -> None:
     """The client ends with 128 and the signal's number, the server with 0, each within 2 s."""
-    pair = new_pair(**STAYING, OUTPUT="json", LOG_LEVEL="DEBUG")
-    for service in ("server", "client"):
-        pair.override(service, stop_signal=number.name)
-    with pair:
-        pair.start()
-        server, client = pair.server, pair.client
-        logged(server, f"{pair.env['CLIENT_HOST']}:")
+    override = {name: {"stop_signal": number.name} for name in ("server", "client")}
+    pair = new_pair(override, **STAYING, OUTPUT="json", LOG_LEVEL="DEBUG")
+    pair.start()
+    logged(pair.server, f"{pair.env['CLIENT_HOST']}:")
 
-        # The server first: the client is connected to it.
-        for container, code in ((server, 0), (client, 128 + number)):
-            # After 2 s Docker would kill it, which is exit code 137.
-            container.stop(timeout=2)
-            assert exit_code(container) == code
-        assert "INFO stopped" in logs(server).stderr
-        found = result(client)
-        assert (found["status"], found["exit_code"]) == ("interrupted", 128 + number)
+    # The server first: the client is connected to it.
+    for container, code in ((pair.server, 0), (pair.client, 128 + number)):
+        # After 2 s Docker would kill it, which is exit code 137.
+        container.stop(timeout=2)
+        assert exit_code(container) == code
+    assert "INFO stopped" in logs(pair.server).stderr
+    found = result(pair.client)
+    assert (found["status"], found["exit_code"]) == ("interrupted", 128 + number)

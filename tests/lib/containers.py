@@ -1,4 +1,4 @@
-"""Containers as the tests use them: free subnets, copies of the project, waits that explain."""
+"""Free subnets, copies of the project as pairs of containers, and waits for containers."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -16,21 +15,20 @@ import pytest
 from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
-from docker.models.networks import Network
-from testcontainers.compose import DockerCompose
 
+from tests.lib import support
 from tests.lib.support import ROOT
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
-# An upper bound in seconds of any wait; only a failing test reaches it.
-PATIENCE = 30.0
+# Seconds: a container takes longer than a program.
+PATIENCE = 3 * support.PATIENCE
 
 # What a user of the project has of it, as far as Docker is concerned.
 PROJECT = "app .dockerignore .env.example Dockerfile.client Dockerfile.server docker-compose.yml"
 
-# A client that says nothing gets no answer, and stays.
+# A client that sends nothing gets no reply, and stays connected.
 STAYING = {"MESSAGE": "", "REPLY_TIMEOUT": "600", "DEADLINE": "0"}
 
 
@@ -91,16 +89,16 @@ def report(client: DockerClient, name: str) -> str:
 
 def until(awaited: str, container: Container, look: Callable[[Container], T]) -> T:
     """Look at a container until there is something to return; fail once it has ended without."""
-    give_up = time.monotonic() + PATIENCE
-    while True:
+
+    def seen() -> T:
         container.reload()
-        # Known before the look: what it has written last still counts.
-        in_vain = container.status in ("exited", "dead") or time.monotonic() > give_up
-        if seen := look(container):
-            return seen
-        state = f"{container.name} is {container.status}"
-        assert not in_vain, f"waited for {awaited}, saw {seen!r}; {state}"
-        time.sleep(0.05)
+        # Known before the look: the last lines of a container still count.
+        has_ended = container.status in ("exited", "dead")
+        found = look(container)
+        assert found or not has_ended, f"{container.name} ended without {awaited}, saw {found!r}"
+        return found
+
+    return support.until(seen, PATIENCE, 0.05, awaited=awaited)
 
 
 def logged(container: Container, text: str) -> str:
@@ -112,16 +110,9 @@ def logged(container: Container, text: str) -> str:
     return until(f"a line with {text!r}", container, look)
 
 
-def connected(client: Container) -> None:
-    """Wait until the kernel has a connection for a client, whatever the server does."""
-    code = "print(open('/proc/net/tcp').read())"
-    until("a connection", client, lambda client: " 01 " in execute(client, code))
-
-
 def exit_code(container: Container) -> int:
     """Return a container's exit code, once it has ended."""
-    until("the end", container, lambda container: container.status == "exited")
-    return int(container.attrs["State"]["ExitCode"])
+    return int(container.wait(timeout=PATIENCE)["StatusCode"])
 
 
 def on_a_free_subnet(make: Callable[[dict[str, str]], T]) -> T:
@@ -157,48 +148,36 @@ class Pair:
     """A copy of the project in a folder of its own, as a user has it, with a .env.
 
     As a context manager it has a network and both containers, and nothing runs yet; at the end
-    they are gone. An error in between gets a note with the state and the log of both.
+    they are gone.
     """
 
-    def __init__(self, client: DockerClient, folder: Path, **env: str) -> None:
+    def __init__(self, client: DockerClient, folder: Path, override: Json, env: Json) -> None:
         self.folder = folder
-        self.project = folder.name
         self.env = env
-        self.network = f"{self.project}_pair"
         self._client = client
-        self._services: dict[str, Json] = {}
         copy_project(folder, PROJECT)
-        self.write_env()
+        # Where Compose looks for it by itself.
+        services = json.dumps({"services": override})
+        (folder / "docker-compose.override.yml").write_text(services, encoding="utf-8")
 
     def __enter__(self) -> Self:
-        def create(lines: dict[str, str]) -> None:
-            self.write_env(**lines)
+        def create(addresses: dict[str, str]) -> None:
+            self.env |= addresses
+            # Not by python-dotenv, which would double a backslash that Compose takes as it is.
+            lines = (f"{name}='{value}'\n" for name, value in self.env.items())
+            (self.folder / ".env").write_text("".join(lines), encoding="utf-8")
             self.compose("up", "--no-start")
 
         on_a_free_subnet(create)
         return self
 
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if error:
-            error.add_note(report(self._client, self.project))
+    def __exit__(self, *_: object) -> None:
+        # In a third of the time of docker compose down.
         containers, networks = self._made()
         for container in containers:
             container.remove(force=True, v=True)
         for network in networks:
             network.remove()
-
-    def write_env(self, **env: str) -> None:
-        """Write .env, with these lines too."""
-        self.env |= env
-        # Not by python-dotenv, which would double a backslash that Compose takes as it is.
-        lines = (f"{name}='{value}'\n" for name, value in self.env.items())
-        (self.folder / ".env").write_text("".join(lines), encoding="utf-8")
-
-    def override(self, service: str, **settings: Any) -> None:
-        """Change settings of one service, in the file where Compose looks for that by itself."""
-        self._services.setdefault(service, {}).update(settings)
-        text = json.dumps({"services": self._services})
-        (self.folder / "docker-compose.override.yml").write_text(text, encoding="utf-8")
 
     def play(self, module: str, **env: str) -> "subprocess.Popen[str]":
         """Start a module of the project in the folder, out of reach of the tests' Ctrl-C."""
@@ -214,7 +193,7 @@ class Pair:
 
     def compose(self, *arguments: str) -> str:
         """Return what docker compose prints, run in the folder. Raises CalledProcessError."""
-        command = [*DockerCompose(self.folder).docker_compose_command(), *arguments]
+        command = ["docker", "compose", *arguments]
         try:
             return subprocess.run(
                 command, cwd=self.folder, check=True, capture_output=True, encoding="utf-8"
@@ -230,7 +209,7 @@ class Pair:
 
     def container(self, service: str) -> Container:
         """Return the container of a service."""
-        return self._client.containers.get(f"{self.project}-{service}-1")
+        return self._client.containers.get(f"{self.folder.name}-{service}-1")
 
     @property
     def server(self) -> Container:
@@ -243,19 +222,18 @@ class Pair:
         return self.container("client")
 
     @property
-    def bridge(self) -> Network:
-        """The network, as Docker has it."""
-        return self._client.networks.get(self.network)
+    def network(self) -> str:
+        """The name of the network."""
+        return f"{self.folder.name}_pair"
 
     def what_is_there(self) -> list[str]:
         """Name the containers and networks that Compose has labelled as this pair's."""
         return [found.name for kind in self._made() for found in kind]
 
-    def _made(self) -> tuple[list[Container], list[Network]]:
-        ours = {"label": f"com.docker.compose.project={self.project}"}
+    def _made(self) -> tuple[list[Any], list[Any]]:
+        ours = {"label": f"com.docker.compose.project={self.folder.name}"}
         containers = self._client.containers.list(all=True, ignore_removed=True, filters=ours)
         return containers, self._client.networks.list(filters=ours)
 
 
 NewPair = Callable[..., Pair]
-Start = Callable[..., Container]

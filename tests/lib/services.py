@@ -1,4 +1,4 @@
-"""Services that nobody here wrote, as shell scripts in the image of Debian's packages."""
+"""Other people's services, as shell scripts for the image of Debian's packages."""
 
 from typing import NamedTuple
 

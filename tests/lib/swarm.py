@@ -1,9 +1,8 @@
-"""A Docker Swarm on one machine: each host a daemon in namespaces of its own, joined by a bridge.
+"""A Docker Swarm on one machine: each host is a daemon in its own namespaces, joined by a bridge.
 
-All of it lives below one process, the first of a PID namespace, which ends when the tests end, in
-whatever way. The kernel then ends every process in there, and with the last of them go network
-namespaces, links, bridge, iptables rules and mounts. The machine's own network and daemon have no
-part in it, but that the base image is copied out of the latter.
+All processes are below the first one of a PID namespace, which ends with the tests. The kernel then
+ends them and removes network namespaces, links, bridge, iptables rules and mounts. Only the base
+image is copied from the machine's own daemon.
 """
 
 import json
@@ -20,18 +19,16 @@ from pathlib import Path
 from docker import DockerClient
 from docker.errors import DockerException
 
-from tests.lib.containers import PROJECT, Json, copy_project, report
+from tests.lib.containers import PATIENCE, PROJECT, copy_project, report
 from tests.lib.support import ROOT, until
 
-# An upper bound in seconds of any wait; only a failing test reaches it.
-PATIENCE = 60.0
-
 OVERLAY = ("compose", "--file", "docker-compose.yml", "--file", "deploy/overlay.yml")
-IMAGES = ("tcp-pair-server", "tcp-pair-client")
+# By names of our own, as from a registry.
+IMAGES = {"SERVER_IMAGE": "own/server:1", "CLIENT_IMAGE": "own/client:1"}
 
 # RFC 2544 keeps 198.18.0.0/15 for tests.
 WIRE = "198.18.0."
-SETTINGS = {
+SETTINGS = IMAGES | {
     "SUBNET": "198.18.15.0/24",
     "IP_RANGE": "198.18.15.128/25",
     "SERVER_HOST": "198.18.15.10",
@@ -87,7 +84,7 @@ def succeed(*command: str, cwd: Path = ROOT, **env: str) -> subprocess.Completed
 
 
 def environment(**env: str) -> dict[str, str]:
-    """Keep of our environment what finds programs; the rest would be believed more than .env."""
+    """Keep what finds programs; Compose would prefer other variables to those in .env."""
     kept = {"PATH", "HOME", "DOCKER_CONFIG"} & os.environ.keys()
     return {name: os.environ[name] for name in kept} | env
 
@@ -100,8 +97,6 @@ class Host:
         self.address = f"{WIRE}{number}"
         self.project = folder / "tcp-pair"
         self.daemon = f"unix://{folder}/docker.sock"
-        self._port = f"port{number}"
-        self._on_wire = ("nsenter", f"--target={wire}", "--net", "ip", "link")
         self._log = folder / "log"
         folder.mkdir()
         settings = {
@@ -130,12 +125,12 @@ class Host:
             pid = stdout.readline()
         assert pid, self._log.read_text()
         self._pid = int(pid)
-        peer = ("type", "veth", "peer", "name", "eth0", "netns", str(self._pid))
-        succeed(*self._on_wire, "add", self._port, *peer)
-        succeed(*self._on_wire, "set", self._port, "master", "wire", "up")
         self._inside = ("nsenter", f"--target={self._pid}", "--net")
-        succeed(*self._inside, "ip", "address", "add", f"{self.address}/24", "dev", "eth0")
-        succeed(*self._inside, "ip", "link", "set", "eth0", "up")
+        link = f"ip link add port{number} type veth peer name eth0 netns {self._pid}"
+        link += f" && ip link set port{number} master wire up"
+        succeed("nsenter", f"--target={wire}", "--net", "sh", "-c", link)
+        address = f"ip address add {self.address}/24 dev eth0 && ip link set eth0 up"
+        succeed(*self._inside, "sh", "-c", address)
 
     def answers(self) -> bool:
         """Tell whether the daemon answers."""
@@ -144,7 +139,7 @@ class Host:
         return not subprocess.run(command, capture_output=True, check=False).returncode
 
     def report(self) -> str:
-        """Return the end of the daemon's log, how its containers are, and what they have logged."""
+        """Return the end of the daemon's log, and state and log of its containers."""
         said = ""
         with suppress(DockerException, OSError):  # at the end all of it is gone
             said += self._log.read_text()[-2000:]
@@ -163,12 +158,6 @@ class Host:
     def _docker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return succeed("docker", *arguments, cwd=self.project, DOCKER_HOST=self.daemon)
 
-    def inspect(self, kind: str, name: str) -> Json:
-        """Return all that the host knows of a thing of this kind."""
-        (found,) = json.loads(self.docker(kind, "inspect", name))
-        known: Json = found
-        return known
-
     def configure(self, **settings: str) -> None:
         """Write .env."""
         lines = (f"{name}='{value}'\n" for name, value in {**SETTINGS, **settings}.items())
@@ -176,10 +165,10 @@ class Host:
 
     @contextmanager
     def narrow(self, chain: str) -> Iterator[None]:
-        """Lose overlay packets above 1,400 bytes that come (INPUT) or leave (OUTPUT).
+        """Lose overlay packets above 1,400 bytes that arrive (INPUT) or leave (OUTPUT).
 
-        A wire that carries less than the hosts believe does so. Swarm's own TCP would notice, by
-        ICMP; so only VXLAN is touched.
+        This is a wire with a smaller MTU than the hosts'. Swarm's own TCP would learn it by ICMP,
+        so only VXLAN is dropped.
         """
         large = ("-p", "udp", "--dport", "4789", "-m", "length", "--length", "1401:")
         rule = (chain, *large, "-j", "DROP")
@@ -190,18 +179,21 @@ class Host:
             succeed(*self._inside, "iptables", "--wait", "--delete", *rule)
 
     def lose(self) -> None:
-        """End it at once, as a power failure does."""
+        """Kill the host, as a power failure does."""
         os.kill(self._pid, signal.SIGKILL)
         self.wait()
 
     def wait(self) -> None:
-        """Wait until nothing of it runs."""
+        """Wait until the host's processes have ended."""
         self._process.wait(PATIENCE)
 
 
 @contextmanager
-def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
-    """Make a swarm of so many hosts, the first ones managers, that have the images of the pair."""
+def swarm(base_image: str) -> Iterator[list[Host]]:
+    """Make a swarm of three hosts that have the images of the pair; the last one is a worker.
+
+    The first two are managers, where older versions of Compose find networks.
+    """
     folder = Path(tempfile.gettempdir(), f"tcp-pair-cluster-{secrets.token_hex(4)}")
     # Out of reach of Ctrl-C.
     with subprocess.Popen(
@@ -215,14 +207,12 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
         wire = keeper.stdout.readline().decode().strip()
         hosts: list[Host] = []
         try:
-            hosts.extend(
-                Host(wire, number, folder / f"host{number}") for number in range(1, size + 1)
-            )
+            hosts.extend(Host(wire, number, folder / f"host{number}") for number in (1, 2, 3))
             for host in hosts:
                 host.project.mkdir()
                 copy_project(host.project, f"{PROJECT} Makefile deploy scripts")
                 until(host.answers, PATIENCE, 0.1, awaited=f"{host.name} to answer")
-            join(hosts, managers)
+            join(hosts)
             bring_images(hosts, folder, base_image)
             yield hosts
         finally:
@@ -231,15 +221,14 @@ def swarm(size: int, managers: int, base_image: str) -> Iterator[list[Host]]:
                 host.wait()
 
 
-def join(hosts: list[Host], managers: int) -> None:
+def join(hosts: list[Host]) -> None:
     """Make a swarm of the hosts."""
-    first = hosts[0]
+    first, second, last = hosts
     # A node counts as down when it has been silent for three times as long; by default 5 s. After
     # five seconds the hosts also forget who has which address, and learn it anew only every 30.
     options = ("--dispatcher-heartbeat=1s", "--default-addr-pool=198.19.0.0/16")
     first.docker("swarm", "init", f"--advertise-addr={first.address}", *options)
-    for position, host in enumerate(hosts[1:], 1):
-        role = "manager" if position < managers else "worker"
+    for host, role in ((second, "manager"), (last, "worker")):
         token = first.docker("swarm", "join-token", "--quiet", role).strip()
         host.docker("swarm", "join", f"--token={token}", f"{first.address}:2377")
 
@@ -251,6 +240,6 @@ def bring_images(hosts: list[Host], folder: Path, base_image: str) -> None:
     for host in hosts:
         host.configure(PYTHON_IMAGE=base_image)
     hosts[0].docker(*OVERLAY, "build")
-    hosts[0].docker("save", f"--output={folder}/images.tar", *IMAGES)
+    hosts[0].docker("save", f"--output={folder}/images.tar", *IMAGES.values())
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: host.docker("load", f"--input={folder}/images.tar"), hosts[1:]))

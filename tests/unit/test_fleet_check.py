@@ -1,10 +1,10 @@
-"""What the fleet check makes of what Docker says; tests/cluster has it ask a real swarm."""
+"""How the fleet check reads Docker's answers; tests/all/swarm has it ask a real swarm."""
 
 from typing import Any
 
 import pytest
 
-from deploy.fleet_check import Row, can_check, fill, judge, of_round, read_deadline, table
+from deploy.fleet_check import Row, fill, judge, read_deadline, table
 from scripts.common import Problem
 
 READY = {"Hostname": "one", "Status": "Ready", "Availability": "Active"}
@@ -53,7 +53,7 @@ def test_a_node_is_judged_by_its_client_first(
     status: str,
     why: str,
 ) -> None:
-    """Only the right reply is ok, and anything else has its reason, with what was sent again."""
+    """Only the expected reply is ok; any other row has its reason and the segments sent again."""
     assert judge(READY | node, its_task, result) == Row("one", status, why, result or {})
 
 
@@ -69,36 +69,12 @@ def test_a_node_is_judged_by_its_client_first(
     ],
 )
 def test_a_text_is_filled_until_it_needs_full_packets(text: str, filled: str) -> None:
-    """Its bytes count, not its characters; what is longer, or not valid, stays as it is."""
+    """A text is filled to 4,000 bytes; a longer or invalid one stays unchanged."""
     assert fill(text) == filled
 
 
-@pytest.mark.parametrize(
-    ("node", "can"),
-    [({}, True), ({"Status": "Unknown"}, True), (DOWN, False), (DRAIN, False)],
-)
-def test_a_node_is_waited_for_while_it_may_check(node: dict[str, str], can: bool) -> None:
-    """A node that is down, or takes no tasks, is not waited for; one not yet heard of is."""
-    assert can_check(READY | node) is can
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_only_tasks_of_the_round_count(number: int) -> None:
-    """What a node still has of another round says nothing of this one."""
-    # Docker leaves out the number of the first round.
-    tasks = [
-        {"ID": f"{node}{index}", "NodeID": node, "JobIteration": {"Index": index} if index else {}}
-        for node in ("one", "two")
-        for index in (2, 1, 0)
-    ]
-
-    found = {node: task["ID"] for node, task in of_round(tasks, number).items()}
-
-    assert found == {"one": f"one{number}", "two": f"two{number}"}
-
-
 def test_the_rows_stand_under_their_titles() -> None:
-    """Names are flush left, numbers flush right, and what is not known is a dash."""
+    """Names are flush left, numbers flush right, and an unknown number is a dash."""
     result = {"attempts": 12} | MEASURED | {"connect_ms": None}
     rows = [Row("a-long-name", "ok", "", result), Row("b", "down", "lost", {})]
 
@@ -110,7 +86,7 @@ def test_the_rows_stand_under_their_titles() -> None:
 
 
 def test_a_check_without_end_is_refused() -> None:
-    """DEADLINE=0 would have the check wait for ever; any other is what a client may take."""
+    """DEADLINE=0, with which the check would wait forever, is refused."""
     for text in ("0", "0.0"):
         with pytest.raises(Problem, match="DEADLINE=0"):
             read_deadline(text)

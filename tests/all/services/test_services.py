@@ -66,8 +66,8 @@ def run(container: Container, command: str, **env: str) -> int:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_that_becomes_usable(container: Container, name: str) -> None:
-    """The client ends with 69 without the service, and waits for it until it can be used."""
+def test_client_waits_until_a_service_can_be_used(container: Container, name: str) -> None:
+    """The client ends with 69 without a service, and with 0 once the service can be used."""
     service = SERVICES[name]
     for command in commands(name):
         assert run(container, command, RETRY_DELAY="60") == 69  # DEADLINE has no time for another

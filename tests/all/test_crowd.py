@@ -1,0 +1,70 @@
+"""The server's container as it is shipped, with as many clients as it takes and none that reads."""
+
+from docker import DockerClient
+
+from tests.lib.containers import Json, NewPair, execute, exit_code, logged, until
+
+LARGEST = "R" * 65536
+# Small buffers: what the server holds is to be measured, not what this container does.
+CROWD = """
+import resource, select, socket, sys
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+poller, socks = select.poll(), {}
+for _ in range(1000):
+    sock = socket.socket()
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 8192)
+    sock.connect((sys.argv[1], 8888))
+    sock.setblocking(False)
+    poller.register(sock, select.POLLOUT)
+    socks[sock.fileno()] = sock
+while ready := poller.poll(1000):
+    for number, _ in ready:
+        socks[number].send(bytes(65536))
+print("full", file=sys.stderr, flush=True)
+select.select([], [], [], 60)
+"""
+# The bytes that the kernel holds in both queues of each connection: proc_net_tcp.txt.
+HELD = """
+queues = [line.split()[4].split(":") for line in open("/proc/net/tcp") if " 01 " in line]
+print(len(queues), sum(int(size, 16) for queue in queues for size in queue))
+"""
+
+
+def test_a_thousand_clients_that_never_read(new_pair: NewPair, docker_client: DockerClient) -> None:
+    """The server stays healthy within half of its memory, and serves an ordinary client."""
+    pair = new_pair(REPLY=LARGEST)
+    pair.start("server")
+    server, name = pair.server, pair.folder.name
+    logged(server, "listening on")
+    command = ["python3", "-c", CROWD, pair.env["SERVER_HOST"]]
+    options = {"name": f"{name}-crowd", "network": pair.network, "detach": True}
+    crowd = docker_client.containers.run(f"{name}-client", command, **options)
+    try:
+        logged(crowd, "full")
+        count, held = map(int, execute(server, HELD).split())
+        memory = server.stats(stream=False, one_shot=True)["memory_stats"]
+        assert count >= 1000
+        # With cgroup v2 Docker also reports what the kernel's own structures take.
+        assert max(held, memory["stats"].get("sock", 0)) <= memory["limit"] / 2
+
+        before = checks(server.attrs)
+        until(
+            "two health checks",
+            server,
+            lambda server: len([one for one in checks(server.attrs) if one not in before]) > 1,
+        )
+        pair.start("client")
+        assert exit_code(pair.client) == 0
+        server.reload()
+        state = server.attrs["State"]
+        assert (state["Status"], state["OOMKilled"]) == ("running", False)
+        assert (state["Health"]["Status"], state["Health"]["FailingStreak"]) == ("healthy", 0)
+    finally:
+        crowd.remove(force=True)
+
+
+def checks(attrs: Json) -> list[str]:
+    """Return when each health check began that Docker remembers."""
+    return [str(check["Start"]) for check in attrs["State"]["Health"]["Log"]]
