@@ -72,17 +72,10 @@ def listening(serve: Peer, host: str = "") -> Iterator[Address]:
 
 
 @contextmanager
-def refusing() -> Iterator[socket.socket]:
-    """Yield a socket at an address that refuses connections, until it listens."""
-    with socket.socket() as sock:
-        sock.bind((own_address(), 0))
-        yield sock
-
-
-@contextmanager
 def refused() -> Iterator[Address]:
     """Yield an address that refuses connections."""
-    with refusing() as sock:
+    with socket.socket() as sock:
+        sock.bind((own_address(), 0))
         yield sock.getsockname()
 
 
