@@ -122,19 +122,16 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def fill(*socks: socket.socket, meanwhile: Callable[[], object] = int) -> int:
-    """Send without reading until nothing is taken any more; return how many bytes that were.
+def fill(*socks: socket.socket) -> None:
+    """Send without reading until nothing is taken any more: not in a quarter of a second.
 
-    What is not taken in a quarter of a second is not taken at all; a peer that takes everything
-    is found out by the limit.
+    A peer that takes everything is found out by the limit.
     """
     sent = 0
     for sock in socks:
         sock.setblocking(False)
-    while sent < 50_000_000 * len(socks) and (ready := select.select([], socks, [], 0.25)[1]):
-        for sock in ready:
-            sent += sock.send(bytes(65536))
-        meanwhile()
+    while ready := select.select([], socks, [], 0.25)[1]:
+        sent += sum(sock.send(bytes(65536)) for sock in ready)
+        assert sent < 50_000_000 * len(socks)
     for sock in socks:
         sock.settimeout(PATIENCE)
-    return sent

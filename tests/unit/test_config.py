@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ class Variable(NamedTuple):
 
     program: str
     name: str
-    takes: list[str] | dict[str, object]
+    takes: list[str] | Mapping[str, object]
     refuses: list[str]
     allowed: list[str]
 
@@ -153,7 +154,7 @@ def test_defaults_are_those_of_the_seed() -> None:
 def test_valid_values_are_read(variable: Variable) -> None:
     """A variable takes what the specification allows, up to its limits."""
     program, name, takes, *_ = variable
-    takes = takes if isinstance(takes, dict) else dict(zip(takes, takes, strict=True))
+    takes = dict(zip(takes, takes, strict=True)) if isinstance(takes, list) else takes
 
     for text, value in takes.items():
         assert settings_of(program, **{name: text}).get(name) == value

@@ -16,8 +16,8 @@ import termios
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -257,8 +257,7 @@ class AnyOrder(RuleBasedStateMachine):
             until(
                 self.look, is_right=lambda there: not any(map(self.is_on_its_way, there)), pause=0
             )
-            stat = Path(f"/proc/{self.server.process.pid}/stat")
-            until(stat.read_text, is_right=lambda text: ") S " in text, pause=0)
+            until(self.server.usage.status, is_right=psutil.STATUS_SLEEPING.__eq__, pause=0)
             for client in until(self.look, is_right=self.is_done):
                 client.may_be.discard("not accepted")
 
