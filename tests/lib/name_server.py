@@ -26,7 +26,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 @contextmanager
-def looking_up(folder: Path, *, stdout: int | None = None, **env: str) -> Iterator[Program]:
+def looking_up(folder: Path, *, before: str = "", **env: str) -> Iterator[Program]:
     """Run a client that waits for a name server which never answers, for minutes if it may."""
     resolv = folder / "resolv.conf"
     resolv.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
@@ -37,6 +37,6 @@ def looking_up(folder: Path, *, stdout: int | None = None, **env: str) -> Iterat
         pytest.skip("needs a network of its own: unshare and ip of Linux, and permission")
     prefix += (sys.executable, "-c", SILENT)
     variables = client_environment(("server.example", 8888), **({"OUTPUT": "json"} | env))
-    with Program("client", variables, prefix=prefix, stdout=stdout) as program:
+    with Program("client", variables, prefix=prefix, before=before) as program:
         until(lambda: program.process.poll() is not None or program.usage.num_threads() > 1)
         yield program

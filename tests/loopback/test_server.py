@@ -26,7 +26,6 @@ from tests.lib.peers import (
     own_address,
     receive,
     receive_all,
-    reset,
 )
 from tests.lib.programs import Server
 from tests.lib.support import PATIENCE, SLACK, linux_only
@@ -136,25 +135,6 @@ def test_server_without_connections_sleeps(server: Server) -> None:
     time.sleep(1.3)  # that is what is measured
 
     assert server.usage.num_ctx_switches().voluntary == before
-
-
-@pytest.mark.slow
-def test_message_restarts_the_idle_time() -> None:
-    """Of two connections the one that spoke last is kept longer, for all of IDLE_TIMEOUT."""
-    with (
-        Server(IDLE_TIMEOUT="0.4", LOG_LEVEL="DEBUG") as server,
-        server.connect() as first,
-        server.connect() as second,
-    ):
-        exchange(first)
-        exchange(second)
-        time.sleep(0.1)  # some of the silence that the next message ends
-        spoke = time.monotonic()
-        exchange(first)
-
-        ended = [server.wait_for(r"DEBUG (\S+) .*idle", count)[1] for count in (1, 2)]
-        assert ended == [name(second), name(first)]
-        assert time.monotonic() - spoke >= 0.4
 
 
 @pytest.mark.slow
@@ -458,18 +438,6 @@ def test_message_is_one_line_of_the_log(server: Server) -> None:
             sock.sendall(message)
             assert receive(sock, len(REPLY)) == REPLY
             assert server.log[-1] == f"INFO {name(sock)}: {text}"
-
-
-def test_reset_after_a_whole_exchange_is_no_failure() -> None:
-    """A client that resets has failed if its reply was pending or not begun, else not."""
-    with Server(**LARGE) as server:
-        content, greedy, silent = (server.connect() for _ in range(3))
-        exchange(content, LARGE_REPLY)
-        fill(greedy)
-        for sock in (content, greedy, silent):
-            reset(sock)
-
-        assert re.fullmatch("connections=3 .* idle=0 evicted=0 failed=2", stopped(server))
 
 
 # In a program of one's own

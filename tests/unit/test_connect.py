@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.client import try_once
-from app.config import ClientConfig, Environment
 from app.exchange import Failed, Lookup, connect
-from tests.lib.peers import deaf, own_address, refused, reset
+from tests.lib.peers import deaf, own_address, refused
 from tests.lib.support import PATIENCE, linux_only
 
 ADDRESS = "127.0.0.1"
@@ -130,15 +128,3 @@ def test_client_is_no_server_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(socket, "socket", Unlucky)
 
     assert failure(*address, Lookup()).status == ("unavailable", 69)
-
-
-def test_early_reset_is_a_closed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that is reset before the client has asked for its address is `closed`."""
-    with socket.create_server((own_address(), 0)) as listener:
-        sock = socket.create_connection(listener.getsockname())
-        reset(listener.accept()[0])
-        monkeypatch.setattr("app.client.connect", lambda *_: sock)
-
-        attempt = try_once(ClientConfig(Environment({})), Lookup(), later())
-    assert attempt.failure
-    assert attempt.failure.status == ("closed", 74)
