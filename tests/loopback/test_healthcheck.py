@@ -48,8 +48,6 @@ def wrong(sock: socket.socket) -> None:
 
 
 UNHEALTHY: dict[str, Callable[[], AbstractContextManager[Address]]] = {
-    "closing": partial(listening, socket.socket.close),
-    "resetting": partial(listening, reset),
     "answering otherwise": partial(listening, wrong),
     "silent": partial(listening, receive_all),
     "refusing": refused,

@@ -50,6 +50,7 @@ def test_silent_clients_keep_nobody_out(prefix: tuple[str, ...], room: int) -> N
     """Ten times as many silent clients as there is room for cost others nothing, nor the host."""
     with Server(prefix=prefix, MAX_CONNECTIONS="1000") as server:
         began = time.monotonic()
+        server.wait_for("listening")
         own = server.usage.num_fds()
         with ExitStack() as crowd:
             for _ in range(10_000 // WAVE):
@@ -78,6 +79,7 @@ def test_clients_that_never_read_hold_little() -> None:
     The kernel holds at most 64 MiB for them.
     """
     with Server(REPLY=LARGE_REPLY.decode(), IDLE_TIMEOUT="0") as server, ExitStack() as stack:
+        server.wait_for("listening")
         own = server.usage.num_fds()
         time_of_exchanges(server, 50, LARGE_REPLY)
         before = server.usage.memory_info().rss

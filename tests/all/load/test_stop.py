@@ -43,4 +43,4 @@ def test_stop_under_full_load_answers_what_was_read(_round: int) -> None:
     answered = {client for client, reply in replies.items() if reply}
     assert f" replies={len(answered)} " in outcome.stderr
     # It is written when the first message is read.
-    assert {*re.findall(r"INFO (\S+): ", outcome.stderr)} == answered
+    assert {*re.findall(r"INFO (\S+:\d+): ", outcome.stderr)} == answered
