@@ -1,11 +1,13 @@
 """The other end of a connection: clients and listeners of plain sockets, on loopback."""
 
+import fcntl
 import itertools
 import os
 import select
 import socket
 import struct
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -120,6 +122,11 @@ def reset(sock: socket.socket) -> None:
     """Close with RST instead of FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+def unacknowledged(sock: socket.socket) -> bool:
+    """Tell whether the peer's kernel has still to take some of what was sent: SIOCOUTQ, tcp(7)."""
+    return any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
 
 
 def fill(sock: socket.socket) -> None:

@@ -5,14 +5,12 @@ piece), the model has bounds. Which connection has ended, and why, is in the log
 that it may have, that its client sees it so, and that the summary counts it.
 """
 
-import fcntl
 import math
 import os
 import re
 import signal
 import socket
 import sys
-import termios
 import time
 from collections import Counter
 from contextlib import suppress
@@ -31,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from app.server import ACCEPT_BATCH
-from tests.lib.peers import HEALTH_ADDRESS, MESSAGE, name, own_address, reset
+from tests.lib.peers import HEALTH_ADDRESS, MESSAGE, name, own_address, reset, unacknowledged
 from tests.lib.programs import Server
 from tests.lib.support import PATIENCE, until
 
@@ -267,8 +265,7 @@ class AnyOrder(RuleBasedStateMachine):
             return False
         if client.name not in self.accepted:
             return True
-        unacknowledged = fcntl.ioctl(client.sock, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ, tcp(7)
-        return any(unacknowledged)
+        return unacknowledged(client.sock)
 
     def is_done(self, there: list[Client]) -> bool:
         """Tell whether those who have left are gone, and those who are there have room."""
