@@ -401,12 +401,17 @@ def test_unwritten_result_is_an_error_line(server: Server, redirection: str, out
     assert " ERROR cannot write the result: " in stderr.splitlines()[0]
 
 
-@pytest.mark.parametrize("redirection", [">&-", "2>&-"], ids=["stdout", "stderr"])
+@pytest.mark.parametrize(
+    "redirection",
+    [">&-", pytest.param(">/dev/full 2>&-", marks=linux_only)],
+    ids=["stdout", "stderr"],
+)
 def test_closed_stream_does_not_lead_to_the_server(redirection: str) -> None:
     """The connection may get the number of a closed stream; no result and no log goes there."""
-    with met(prefix=redirected(redirection)) as (program, sock):
+    prefix = redirected(redirection)
+    with met(prefix=prefix, REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
         hears(sock)
-        sock.sendall(KO.encode())
+        program.signal(signal.SIGTERM)
 
+        assert program.outcome().exit_code == 143
         assert receive_all(sock) == b""
-        assert program.outcome().exit_code == 76
