@@ -1,11 +1,13 @@
 """The other end of a connection: clients and listeners of plain sockets, on loopback."""
 
+import fcntl
 import itertools
 import os
 import select
 import socket
 import struct
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -72,17 +74,10 @@ def listening(serve: Peer, host: str = "") -> Iterator[Address]:
 
 
 @contextmanager
-def refusing() -> Iterator[socket.socket]:
-    """Yield a socket at an address that refuses connections, until it listens."""
-    with socket.socket() as sock:
-        sock.bind((own_address(), 0))
-        yield sock
-
-
-@contextmanager
 def refused() -> Iterator[Address]:
     """Yield an address that refuses connections."""
-    with refusing() as sock:
+    with socket.socket() as sock:
+        sock.bind((own_address(), 0))
         yield sock.getsockname()
 
 
@@ -129,19 +124,16 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def fill(*socks: socket.socket, meanwhile: Callable[[], object] = int) -> int:
-    """Send without reading until nothing is taken any more; return how many bytes that were.
+def unacknowledged(sock: socket.socket) -> bool:
+    """Tell whether the peer's kernel has still to take some of what was sent: SIOCOUTQ, tcp(7)."""
+    return any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
 
-    What is not taken in a quarter of a second is not taken at all; a peer that takes everything
-    is found out by the limit.
-    """
+
+def fill(sock: socket.socket) -> None:
+    """Send without reading until nothing is taken any more: not in a quarter of a second."""
     sent = 0
-    for sock in socks:
-        sock.setblocking(False)
-    while sent < 50_000_000 * len(socks) and (ready := select.select([], socks, [], 0.25)[1]):
-        for sock in ready:
-            sent += sock.send(bytes(65536))
-        meanwhile()
-    for sock in socks:
-        sock.settimeout(PATIENCE)
-    return sent
+    sock.setblocking(False)
+    while select.select([], [sock], [], 0.25)[1]:
+        sent += sock.send(bytes(65536))
+        assert sent < 50_000_000  # or the peer takes everything
+    sock.settimeout(PATIENCE)

@@ -8,12 +8,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+import psutil
 
 from tests.lib.peers import Address, connect, own_address
 from tests.lib.support import PATIENCE, ROOT, until
@@ -22,12 +21,11 @@ _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN
 
 
 class Outcome(NamedTuple):
-    """What a program leaves behind; ``seconds`` from its start to its end."""
+    """What a program leaves behind."""
 
     exit_code: int
     stdout: str
     stderr: str
-    seconds: float
 
     @property
     def json(self) -> dict[str, Any]:
@@ -41,7 +39,8 @@ class Program:
     """One of ours as a process, in an environment of nothing but the given variables.
 
     ``prefix`` is a command that runs it, such as ``("prlimit", "--nofile=64")``; ``before`` is
-    Python that runs first and may change something in ``program``, its module.
+    Python that runs first and may change something in ``program``, its module. ``usage`` has its
+    CPU, memory and descriptors, as the kernel counts them.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Program:
         )
         command = ["-c", start] if before else ["-m", f"app.{module}"]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
-        self._started = time.monotonic()
         self.process = subprocess.Popen(
             [*prefix, sys.executable, *command, *arguments],
             cwd=ROOT,
@@ -68,6 +66,7 @@ class Program:
             stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=self._stderr if stderr is None else stderr,
         )
+        self.usage = psutil.Process(self.process.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -116,12 +115,8 @@ class Program:
 
     def freeze(self) -> None:
         """Stop it, so that what is sent before ``thaw`` waits for it."""
-        self.signal(signal.SIGSTOP)
-        self.wait_until_stopped()
-
-    def wait_until_stopped(self) -> None:
-        """Wait until it stands still, by ``freeze`` or by itself."""
-        assert os.WIFSTOPPED(os.waitpid(self.process.pid, os.WUNTRACED)[1])
+        self.usage.suspend()
+        until(self.usage.status, is_right=psutil.STATUS_STOPPED.__eq__)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -130,9 +125,8 @@ class Program:
     def outcome(self) -> Outcome:
         """Wait for its end."""
         stdout, _ = self.process.communicate(timeout=PATIENCE)
-        seconds = time.monotonic() - self._started
         text = (stdout or b"").decode(errors="surrogateescape")
-        return Outcome(self.process.returncode, text, self.stderr, seconds)
+        return Outcome(self.process.returncode, text, self.stderr)
 
 
 class Server(Program):
@@ -197,42 +191,3 @@ def run_client(address: Address, *, prefix: Sequence[str] = (), **env: str) -> O
 def redirected(redirection: str) -> tuple[str, ...]:
     """Return the prefix of a program whose streams a shell redirects, such as ``2>&-``."""
     return "sh", "-c", f'exec "$0" "$@" {redirection}'
-
-
-@contextmanager
-def full_pipe() -> Iterator[tuple[IO[bytes], int, int]]:
-    """Yield the two ends of a pipe that takes no more, and how many bytes it has.
-
-    The second end is for the caller to close, once a process has it.
-    """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    size = 0
-    with suppress(BlockingIOError):
-        while True:
-            size += os.write(writer, b" " * 65536)
-    os.set_blocking(writer, True)
-    with open(reader, "rb") as pipe:
-        yield pipe, writer, size
-
-
-# What the kernel says of a process: Linux only
-
-
-def cpu_seconds(program: Program) -> float:
-    """CPU that a program has used, in steps of a tick (10 ms)."""
-    stat = Path(f"/proc/{program.process.pid}/stat").read_text()
-    # The second field, a name in parentheses, may hold anything.
-    user, system = stat.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_kib(program: Program) -> int:
-    """Memory of a program, as the kernel counts it."""
-    status = Path(f"/proc/{program.process.pid}/status").read_text()
-    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
-
-
-def descriptors(program: Program) -> int:
-    """Count the file descriptors that a program has open."""
-    return len(os.listdir(f"/proc/{program.process.pid}/fd"))

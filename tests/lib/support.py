@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds, the upper bound of any wait; only a failing test reaches it
+SLACK = 0.5  # seconds by which a busy machine may delay what a program measures
 T = TypeVar("T")
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")

@@ -1,22 +1,20 @@
 """The client against peers of every kind."""
 
 import re
-import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import psutil
 import pytest
 
 from app import client as program
 from app.protocol import printable
-from tests.lib.name_server import silent_name_server
+from tests.lib.name_server import looking_up
 from tests.lib.peers import (
     MESSAGE,
     REPLY,
@@ -28,17 +26,15 @@ from tests.lib.peers import (
     receive,
     receive_all,
     refused,
-    refusing,
     reset,
 )
 from tests.lib.programs import Outcome, Program, Server, client, redirected, run_client
-from tests.lib.support import linux_only, until
+from tests.lib.support import SLACK, linux_only, until
 
 KEYS = [
     *("status", "exit_code", "reply", "error", "cause", "attempts", "waited_s", "connect_ms"),
     *("reply_ms", "rtt_ms", "mss", "resent", "local", "peer"),
 ]
-OVERSHOOT = 0.2  # seconds beyond DEADLINE
 
 
 # Peers
@@ -117,15 +113,10 @@ class Case(NamedTuple):
         return listening(in_turn(*self.peers)) if isinstance(self.peers, tuple) else self.peers()
 
 
-# In two attempts, as a third would begin too late; in one or two; in one that lasts to the end.
-IMPATIENT = {
-    "DEADLINE": "0.7",
-    "RETRY_DELAY": "0.2",
-    "CONNECT_TIMEOUT": "0.2",
-    "REPLY_TIMEOUT": "0.2",
-}
-SHORT = {"DEADLINE": "0.6", "RETRY_DELAY": "0.35"}
-PATIENT = {"DEADLINE": "0.35", "RETRY_DELAY": "0.2"}
+# One attempt, which ends by itself, since none fits after it; and one that the deadline ends.
+ONCE = {"DEADLINE": "30", "RETRY_DELAY": "60", "REPLY_TIMEOUT": "0.2"}
+TO_THE_END = {"DEADLINE": "1", "CONNECT_TIMEOUT": "60", "REPLY_TIMEOUT": "60"}
+DURATIONS = ("RETRY_DELAY", "CONNECT_TIMEOUT", "REPLY_TIMEOUT", "DEADLINE")
 RETRY = {"WRONG_REPLY": "retry"}
 PREFIX = {"REPLY_MATCH": "prefix"}
 END = socket.socket.close
@@ -141,76 +132,72 @@ FORGED = "\n2026-01-01T00:00:00.000Z INFO expected reply\x1b[2J\u2028\u202e"
 GARBAGE = without_end(b"\xff" * 65536)
 RS = without_end(LONG.encode())
 CASES = {
-    "ok": Case(0, "ok", (says(REPLY),), {}, OK),
     "split": Case(0, "ok", (says(HALF, REPLY[9:]),), {}, OK),
-    "bytewise": Case(0, "ok", (says(*BYTES, pause=0.005),), {}, OK),
     "late": Case(0, "ok", (hears, hears, says(REPLY)), {}, OK),
+    "longest durations": Case(0, "ok", (says(REPLY),), dict.fromkeys(DURATIONS, "1000000"), OK),
     "prefix": Case(0, "ok", (says(MORE.encode()),), PREFIX, MORE),
-    "prefix of an endless reply": Case(0, "ok", (RS,), PREFIX | {"REPLY": LONG}, LONG),
     "large": Case(0, "ok", (says(LONG.encode()),), {"REPLY": LONG}, LONG),
     "nasty": Case(
         *(0, "ok", (says(NASTY.encode() + b"\xff"),), {"REPLY": rf"{NASTY}\xff"}, rf"{NASTY}\xff")
     ),
     "retried": Case(0, "ok", (says(LOADING.encode()), says(REPLY)), RETRY, OK),
-    "refused": Case(69, "unavailable", refused, SHORT),
-    "deaf": Case(69, "unavailable", deaf, IMPATIENT),
-    "deaf beyond the deadline": Case(69, "unavailable", deaf, PATIENT),
-    "unresolved": Case(68, "unresolved", refused, SHORT | {"SERVER_HOST": "name.invalid"}),
-    "closing": Case(74, "closed", (hears,), SHORT),
-    "closing half-way": Case(74, "closed", (says(HALF, then=END),), SHORT),
-    "resetting": Case(74, "closed", (resets,), SHORT),
-    "resetting half-way": Case(74, "closed", (says(HALF, then=reset),), SHORT),
-    "cut short": Case(74, "closed", (hears, receive_all), SHORT),
-    "silent": Case(75, "no-reply", (receive_all,), IMPATIENT),
-    "silent beyond the deadline": Case(75, "no-reply", (receive_all,), PATIENT),
-    "silent half-way": Case(75, "no-reply", (says(HALF),), IMPATIENT),
-    "all but the end": Case(75, "no-reply", (says(REPLY[:-1]),), PATIENT),
-    "slow": Case(75, "no-reply", (says(*BYTES),), IMPATIENT),
-    "slow beyond the deadline": Case(75, "no-reply", (says(*BYTES),), PATIENT),
-    "without a greeting": Case(75, "no-reply", (receive_all,), IMPATIENT | {"MESSAGE": ""}),
+    "refused": Case(69, "unavailable", refused, ONCE),
+    "deaf": Case(69, "unavailable", deaf, ONCE | {"CONNECT_TIMEOUT": "0.2"}),
+    "deaf to the end": Case(69, "unavailable", deaf, TO_THE_END),
+    "unresolved": Case(68, "unresolved", refused, ONCE | {"SERVER_HOST": "name.invalid"}),
+    "closing": Case(74, "closed", (hears,), ONCE),
+    "closing half-way": Case(74, "closed", (says(HALF, then=END),), ONCE),
+    "resetting": Case(74, "closed", (resets,), ONCE),
+    "resetting half-way": Case(74, "closed", (says(HALF, then=reset),), ONCE),
+    "closing, then silent to the end": Case(74, "closed", (hears, receive_all), TO_THE_END),
+    "silent": Case(75, "no-reply", (receive_all,), ONCE),
+    "silent to the end": Case(75, "no-reply", (receive_all,), TO_THE_END),
+    "silent half-way": Case(75, "no-reply", (says(HALF),), ONCE),
+    "slow": Case(75, "no-reply", (says(*BYTES),), ONCE),
+    "without a greeting": Case(75, "no-reply", (receive_all,), ONCE | {"MESSAGE": ""}),
     "wrong": Case(76, "wrong-reply", (says(KO.encode()),), {}, KO),
-    "wrong from the first byte": Case(76, "wrong-reply", (says(b"\n"),), {}, "\n"),
     "forged": Case(76, "wrong-reply", (says(FORGED.encode() + b"\xff"),), {}, rf"{FORGED}\xff"),
     "longer": Case(76, "wrong-reply", (says(REPLY + b"!"),), {}, OK + "!"),
     "endless": Case(76, "wrong-reply", (RS,), {"REPLY": LONG[:999]}, LONG[:200]),
-    "wrong prefix": Case(76, "wrong-reply", (says(KO.encode()),), PREFIX, KO),
-    "garbage": Case(76, "wrong-reply", (GARBAGE,), {}, r"\xff" * 200),
-    "garbage for ever": Case(76, "wrong-reply", (GARBAGE,), SHORT | RETRY, r"\xff" * 200),
-    "wrong for ever": Case(76, "wrong-reply", (says(LOADING.encode()),), SHORT | RETRY, LOADING),
+    "garbage": Case(76, "wrong-reply", (GARBAGE,), ONCE | RETRY, r"\xff" * 200),
 }
-# Address space: an idle interpreter maps some 30 MiB, and who sends without end sends more.
-FRUGAL = ("prlimit", f"--as={100 * 2**20}") if sys.platform == "linux" else ()
 
 
 def play(case: Case, output: str = "json") -> Outcome:
     """Run the client against the peers of a case."""
-    frugal = FRUGAL if isinstance(case.peers, tuple) else ()  # a look-up's thread maps more
     with case.address() as address:
-        return run_client(address, prefix=frugal, OUTPUT=output, **case.env)
-
-
-@pytest.fixture(scope="module")
-def outcomes() -> dict[str, Outcome]:
-    """Play all cases, several at once, since they wait for most of their time."""
-    with ThreadPoolExecutor(8) as pool:
-        return dict(zip(CASES, pool.map(play, CASES.values()), strict=True))
+        return run_client(address, OUTPUT=output, **case.env)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_how_it_ends(name: str, outcomes: dict[str, Outcome]) -> None:
+def test_each_end_has_its_exit_code_and_result(name: str) -> None:
     """Each end has its exit code, its word, its one line in JSON and in the log, and its time."""
-    case, outcome = CASES[name], outcomes[name]
-    assert outcome.exit_code == case.exit_code
-    assert outcome.stdout.removesuffix("\n").isprintable()
-    check_json(case, outcome.json)
+    case = CASES[name]
+    outcome = play(case)
+    result = outcome.json
+    assert list(result) == KEYS
+    assert outcome.exit_code == result["exit_code"] == case.exit_code
+    assert (result["status"], result["reply"]) == (case.status, case.reply)
+    assert (result["error"] is None) is (case.exit_code == 0)
+    assert (result["reply_ms"] is not None) is (case.exit_code == 0)
+    # What the deadline cuts short may have been connected or not.
+    if case.env is not TO_THE_END:
+        connected = case.status not in ("unavailable", "unresolved")
+        assert (result["connect_ms"] is not None) is connected
+        for end in (result["local"], result["peer"]):
+            assert bool(re.fullmatch(r"127(\.\d+){3}:\d+", str(end))) is connected
+        assert result["attempts"] == (len(case.peers) if isinstance(case.peers, tuple) else 1)
+        assert result["waited_s"] < 10
+    else:
+        assert result["waited_s"] > 1 - 0.06  # less than it takes to try again
+        assert result["waited_s"] < 1 + SLACK
     check_log(case, outcome.stderr)
     # No line says that it waits unless another attempt follows.
-    assert outcome.stderr.count(" INFO waiting for ") < outcome.json["attempts"]
-    check_time(case, outcome.json["waited_s"], outcome.json["attempts"])
+    assert outcome.stderr.count(" INFO waiting for ") < result["attempts"]
 
 
-@pytest.mark.parametrize("name", ["ok", "prefix", "nasty", "refused", "wrong", "forged"])
-def test_how_it_ends_as_text(name: str) -> None:
+@pytest.mark.parametrize("name", ["prefix", "nasty", "refused", "forged"])
+def test_text_is_the_escaped_reply_alone(name: str) -> None:
     """As text stdout has the reply, escaped, and nothing else; nothing on failure."""
     case = CASES[name]
     outcome = play(case, "text")
@@ -230,40 +217,11 @@ def check_log(case: Case, stderr: str) -> None:
     assert stderr.replace("\n", "").isprintable()
 
 
-def check_json(case: Case, result: dict[str, Any]) -> None:
-    """Check the object: every key in its order, the word, the reply, what was measured."""
-    assert list(result) == KEYS
-    assert (result["exit_code"], result["status"]) == (case.exit_code, case.status)
-    if case.env.get("REPLY_MATCH") == "prefix" and case.reply == LONG:
-        assert result["reply"].startswith(LONG)
-    else:
-        assert result["reply"] == case.reply
-    assert (result["error"] is None) is (case.exit_code == 0)
-    connected = case.status not in ("unavailable", "unresolved")
-    assert (result["connect_ms"] is not None) is connected
-    assert (result["reply_ms"] is not None) is (case.exit_code == 0)
-    for end in (result["local"], result["peer"]):
-        assert bool(re.fullmatch(r"127(\.\d+){3}:\d+", str(end))) is connected
-        assert connected or end is None
-
-
-def check_time(case: Case, waited: float, attempts: int) -> None:
-    """Check that the wait is over at DEADLINE, not before no attempt fits, and what fits in."""
-    if "DEADLINE" in case.env:
-        deadline, delay = float(case.env["DEADLINE"]), float(case.env["RETRY_DELAY"])
-        assert deadline <= waited + delay + 0.001  # to which it is rounded
-        assert waited < deadline + OVERSHOOT
-        assert attempts <= 2
-    if "CONNECT_TIMEOUT" in case.env:
-        assert attempts > 1
-    elif case.env is PATIENT:
-        assert attempts == 1
-    elif isinstance(case.peers, tuple) and "DEADLINE" not in case.env:
-        assert attempts == len(case.peers)
+# What is measured
 
 
 @linux_only
-def test_where_the_time_goes() -> None:
+def test_time_is_split_into_connecting_and_reply() -> None:
     """A name is as good as its address; connect_ms has its look-up, reply_ms what comes then."""
     slow_look_up = """
 import socket, time
@@ -283,13 +241,10 @@ socket.getaddrinfo = lambda *args: (time.sleep(0.1), look_up(*args))[1]
     assert result["connect_ms"] + result["reply_ms"] <= result["waited_s"] * 1000 + 1
 
 
-# What is measured
-
-
-def test_what_an_attempt_measured_is_its_own() -> None:
+def test_measurements_are_those_of_the_last_attempt() -> None:
     """After a connection that was closed and one that was refused, nothing of the first is left."""
     with socket.create_server((own_address(), 0)) as listener:
-        env = {"OUTPUT": "json", "DEADLINE": "0.3", "RETRY_DELAY": "0.1"}
+        env = {"OUTPUT": "json", "DEADLINE": "1.5", "RETRY_DELAY": "1"}
         with client(listener.getsockname(), **env) as waiting:
             with listener.accept()[0]:
                 listener.close()
@@ -301,21 +256,26 @@ def test_what_an_attempt_measured_is_its_own() -> None:
 
 
 @linux_only
-def test_the_kernel_tells_of_the_connection(server: Server) -> None:
-    """A round trip, a segment's size and segments sent again come with the reply."""
-    outcome = run_client(server.address, OUTPUT="json")
+def test_kernel_measures_the_connection() -> None:
+    """A round trip, the bytes in a segment and segments sent again come with the reply."""
+    with socket.create_server((own_address(), 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+        with client(listener.getsockname(), OUTPUT="json") as program:
+            with listener.accept()[0] as sock:
+                says(REPLY)(sock)
+            outcome = program.outcome()
 
     result = outcome.json
     assert 0 < result["rtt_ms"] < result["connect_ms"] + result["reply_ms"]
-    assert 500 < result["mss"] <= 65483  # what fits into a packet of loopback
+    assert 1380 <= result["mss"] <= 1400  # time stamps take 12
     assert result["resent"] == 0
-    assert re.search(r"\(attempt 1, 0\.\d s, round trip \d+\.\d\d ms\)$", outcome.stderr)
+    assert re.search(r"\(attempt 1, \d+\.\d s, round trip \d+\.\d\d ms\)$", outcome.stderr)
 
 
 # The wait
 
 
-def test_a_wait_is_told_at_its_start_and_when_its_cause_changes() -> None:
+def test_wait_is_reported_when_its_cause_changes() -> None:
     """One line names target, cause, attempt and time, again only for another cause."""
     half = says(HALF, then=END)  # how much has come is no other cause
     loading = (says(b"-LOADING 1%"), says(b"-LOADING 2%"))  # nor is what it says
@@ -335,15 +295,7 @@ def test_a_wait_is_told_at_its_start_and_when_its_cause_changes() -> None:
         assert re.fullmatch(rf"\S+Z {pattern}", line)
 
 
-def test_a_level_above_info_is_silent_until_the_failure() -> None:
-    """With LOG_LEVEL=ERROR nothing is said of the wait, only of its end."""
-    with refused() as address:
-        _, _, stderr, _ = run_client(address, LOG_LEVEL="error", DEADLINE="0.1")
-
-    assert re.fullmatch(r"\S+Z ERROR .+\n", stderr)
-
-
-def test_a_wait_is_reported_again_after_10_s() -> None:
+def test_wait_is_reported_again_after_10_s() -> None:
     """For the same reason too, a line says again that the client waits, once 10 s have passed."""
     assert program.REPORT_INTERVAL == 10
     with refused() as address, client(address, before="program.REPORT_INTERVAL = 0.2") as waiting:
@@ -354,46 +306,10 @@ def test_a_wait_is_reported_again_after_10_s() -> None:
     assert times == sorted({*times})
 
 
-@linux_only
-@pytest.mark.parametrize("output", ["text", "json"])
-def test_a_client_without_a_descriptor_waits_for_one(output: str) -> None:
-    """A client that may open no file waits for a descriptor, and needs only that of its socket."""
-    env = {"DEADLINE": "0", "OUTPUT": output}
-    with refusing() as sock, client(sock.getsockname(), **env) as waiting:
-        waiting.wait_for("waiting for .* refused")
-        pid, kind = waiting.process.pid, resource.RLIMIT_NOFILE
-        hard = resource.getrlimit(kind)[1]
-        resource.prlimit(pid, kind, (3, hard))
-        waiting.wait_for("waiting for .* open files")
-        sock.listen()
-        resource.prlimit(pid, kind, (4, hard))
-        with sock.accept()[0] as connection:
-            says(b"KO\r\n")(connection)
-        outcome = waiting.outcome()
-
-    assert outcome.exit_code == 76
-    assert r"ERROR failed: unexpected reply: KO\r\n (" in outcome.stderr
-    assert output == "text" or outcome.json["reply"] == "KO\r\n"
-
-
-def test_the_longest_durations_are_no_more_than_long() -> None:
-    """The greatest duration allowed is no wait of no time."""
-    names = ("RETRY_DELAY", "CONNECT_TIMEOUT", "REPLY_TIMEOUT", "DEADLINE")
-    with listening(says(HALF, REPLY[9:])) as address:
-        assert run_client(address, **dict.fromkeys(names, "1000000")).exit_code == 0
-
-
-# What is sent, and what is shown
-
-
-@pytest.mark.parametrize(
-    ("message", "sent"),
-    [(r"\0é\xff\r\n", b"\0\xc3\xa9\xff\r\n"), ("", b"")],
-    ids=["any bytes", "nothing"],
-)
-def test_the_message_is_sent_as_it_is_meant(message: str, sent: bytes) -> None:
-    """The server gets the bytes of MESSAGE and no other; nothing if it is empty."""
-    with met(MESSAGE=message) as (program, sock):
+def test_message_is_sent_as_its_escapes_say() -> None:
+    """The server gets the bytes of MESSAGE and no other."""
+    sent = b"\0\xc3\xa9\xff\r\n"
+    with met(MESSAGE=r"\0é\xff\r\n") as (program, sock):
         heard = receive(sock, len(sent))
         sock.sendall(REPLY)
 
@@ -404,6 +320,9 @@ def test_the_message_is_sent_as_it_is_meant(message: str, sent: bytes) -> None:
 # Signals
 
 
+FOR_EVER = {"OUTPUT": "json", "DEADLINE": "0", "RETRY_DELAY": "60"}
+
+
 def interrupt(waiting: Program, number: int = signal.SIGTERM) -> None:
     """Send a signal, and see the client end at once, with the one object in JSON."""
     sent = time.monotonic()
@@ -411,7 +330,7 @@ def interrupt(waiting: Program, number: int = signal.SIGTERM) -> None:
     outcome = waiting.outcome()
 
     # Whatever could hold it up would take far longer.
-    assert time.monotonic() - sent < 1
+    assert time.monotonic() - sent < 2
     result = outcome.json
     assert list(result) == KEYS
     assert outcome.exit_code == result["exit_code"] == 128 + number
@@ -420,75 +339,48 @@ def interrupt(waiting: Program, number: int = signal.SIGTERM) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-FOR_EVER = {"OUTPUT": "json", "DEADLINE": "0", "RETRY_DELAY": "60"}
-
-
-@linux_only
-def test_a_signal_without_a_descriptor_has_its_result() -> None:
-    """A client that may open no file has the whole result in JSON."""
-    with refused() as address, client(address, OUTPUT="json", DEADLINE="0") as waiting:
-        waiting.wait_for("waiting for .* refused")
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.prlimit(waiting.process.pid, resource.RLIMIT_NOFILE, (3, hard))
-        waiting.wait_for("waiting for .* open files")
-        interrupt(waiting)
-
-
-def test_a_signal_leaves_no_text() -> None:
-    """As text an interrupted wait has no result."""
-    with refused() as address, client(address, DEADLINE="0") as waiting:
-        waiting.wait_for("waiting for")
-        waiting.signal(signal.SIGTERM)
-
-        assert waiting.outcome()[:2] == (143, "")
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_sleeping_at_once(number: int) -> None:
-    """The time until the next attempt does not hold up a signal."""
+def test_signal_ends_sleeping_at_once(number: int) -> None:
+    """The time until the next attempt does not delay a signal."""
     with refused() as address, client(address, **FOR_EVER) as waiting:
         waiting.wait_for("waiting for")
         interrupt(waiting, number)
 
 
-def connecting(address: Address) -> int:
-    """Return how many sockets wait for an answer from this address."""
-    packed = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
-    remote = rf" {packed:08X}:{address[1]:04X} 02 "
-    return len(re.findall(remote, Path("/proc/net/tcp").read_text()))
-
-
 @linux_only
-def test_a_signal_ends_connecting_at_once() -> None:
-    """A connection that does not come about does not hold up a signal."""
-    with deaf() as address:
-        others = connecting(address)
-        with client(address, CONNECT_TIMEOUT="60", **FOR_EVER) as waiting:
-            until(lambda: connecting(address) > others, awaited="a SYN without answer")
-            interrupt(waiting)
+def test_signal_ends_connecting_at_once() -> None:
+    """A connection without an answer does not delay a signal."""
+
+    def has_sent_a_syn() -> bool:
+        return any(
+            one.status == psutil.CONN_SYN_SENT for one in waiting.usage.net_connections("tcp4")
+        )
+
+    with deaf() as address, client(address, CONNECT_TIMEOUT="60", **FOR_EVER) as waiting:
+        until(has_sent_a_syn)
+        interrupt(waiting)
 
 
-def test_a_signal_ends_reading_at_once() -> None:
-    """A reply that does not come does not hold up a signal."""
+def test_signal_ends_reading_at_once() -> None:
+    """A missing reply does not delay a signal."""
     with met(REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
         hears(sock)
         interrupt(program)
 
 
-def test_a_signal_ends_a_look_up_at_once(tmp_path: Path) -> None:
-    """A name server that does not answer does not hold up a signal."""
-    with silent_name_server(tmp_path, CONNECT_TIMEOUT="60", DEADLINE="0") as waiting:
-        waiting.wait_for("asked")
+def test_signal_ends_a_look_up_at_once(tmp_path: Path) -> None:
+    """A silent name server does not delay a signal."""
+    with looking_up(tmp_path, CONNECT_TIMEOUT="60", DEADLINE="0") as waiting:
         interrupt(waiting)
 
 
-def test_silent_name_server_does_not_delay_the_deadline(tmp_path: Path) -> None:
-    """DEADLINE ends a look-up too, as `unresolved`."""
-    with silent_name_server(tmp_path, DEADLINE="0.2") as program:
+def test_deadline_ends_a_look_up(tmp_path: Path) -> None:
+    """A silent name server does not delay the deadline, which ends as `unresolved`."""
+    with looking_up(tmp_path, DEADLINE="0.2") as program:
         outcome = program.outcome()
 
     assert (outcome.exit_code, outcome.json["status"]) == (68, "unresolved")
-    assert 0.2 <= outcome.json["waited_s"] < 0.2 + OVERSHOOT
+    assert 0.2 <= outcome.json["waited_s"] < 0.2 + SLACK
 
 
 # Where the result goes
@@ -499,21 +391,25 @@ def test_silent_name_server_does_not_delay_the_deadline(tmp_path: Path) -> None:
     [(">&-", "json"), pytest.param(">/dev/full", "text", marks=linux_only)],
     ids=["closed", "full"],
 )
-def test_a_stdout_that_takes_nothing_is_told_of(
-    server: Server, redirection: str, output: str
-) -> None:
-    """Where the result cannot be written, a line of the log says so."""
+def test_unwritten_result_is_an_error_line(server: Server, redirection: str, output: str) -> None:
+    """A line of the log says that the result cannot be written; the exit code stays."""
     prefix = redirected(redirection)
-    exit_code, stdout, stderr, _ = run_client(server.address, prefix=prefix, OUTPUT=output)
+    exit_code, stdout, stderr = run_client(server.address, prefix=prefix, OUTPUT=output)
 
     assert (exit_code, stdout) == (0, "")
     assert "Traceback" not in stderr
     assert " ERROR cannot write the result: " in stderr.splitlines()[0]
 
 
-def test_a_closed_stdout_leads_to_no_one_else() -> None:
-    """The number of a stdout closed from the start is the connection's, and nothing goes there."""
-    with met(prefix=redirected(">&-"), REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
+@pytest.mark.parametrize(
+    "redirection",
+    [">&-", pytest.param(">/dev/full 2>&-", marks=linux_only)],
+    ids=["stdout", "stderr"],
+)
+def test_closed_stream_does_not_lead_to_the_server(redirection: str) -> None:
+    """The connection may get the number of a closed stream; no result and no log goes there."""
+    prefix = redirected(redirection)
+    with met(prefix=prefix, REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
         hears(sock)
         program.signal(signal.SIGTERM)
 

@@ -10,7 +10,7 @@ from tests.lib.support import PATIENCE, ROOT, linux_only
 ORIGINALS = ROOT / "docs" / "twenty_lines"
 
 
-def test_the_original_client_is_answered(server: Server) -> None:
+def test_original_client_gets_its_reply(server: Server) -> None:
     """The seed's client gets its reply in one read."""
     host, port = server.address
     done = subprocess.run(
@@ -25,7 +25,7 @@ def test_the_original_client_is_answered(server: Server) -> None:
 
 
 @linux_only  # only there the port is nobody else's
-def test_the_original_server_satisfies_our_client() -> None:
+def test_original_server_satisfies_our_client() -> None:
     """The seed's server, once it is there, reads our message and answers it."""
     host, port = own_address(), 8888
     command = [sys.executable, str(ORIGINALS / "server.py")]

@@ -40,8 +40,8 @@ RECORDED = {
 
 
 @pytest.mark.parametrize("protocol", RECORDED)
-def test_a_service_that_becomes_usable(protocol: str) -> None:
-    """An answer of a service that cannot be used costs an attempt; another ends the wait."""
+def test_answer_decides_whether_a_service_can_be_used(protocol: str) -> None:
+    """The wait ends with the answer of a service that can be used, and not before."""
     unusable, usable = RECORDED[protocol]
     answers = chain(unusable, repeat(usable))
 
@@ -57,7 +57,7 @@ def test_a_service_that_becomes_usable(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("env", [{}, {"SERVER_PROTOCOL": "redis"}], ids=["without", "with"])
-def test_the_table_is_imported_for_its_variable_alone(env: dict[str, str]) -> None:
+def test_table_is_imported_for_its_variable_alone(env: dict[str, str]) -> None:
     """A start without SERVER_PROTOCOL does not pay for it; with it, no handler is set before."""
     before = """
 import atexit

@@ -1,4 +1,4 @@
-"""Arguments, bad values, and streams that take nothing: what is the same for every program."""
+"""Arguments, bad values, and the log: what is the same for every program."""
 
 import ast
 import errno
@@ -33,14 +33,11 @@ def run(program: str, *arguments: str, redirection: str = "", **env: str) -> Out
 
 @pytest.mark.parametrize(
     ("program", "arguments"),
-    [
-        *(("server", "--verbose"), ("server", ""), ("healthcheck", "-h")),
-        *(("client", "--help me"), ("client", "")),
-    ],
+    [("server", "--verbose"), ("healthcheck", "-h"), ("client", "--help me"), ("client", "")],
 )
-def test_an_unknown_argument_is_answered_with_usage(program: str, arguments: str) -> None:
+def test_unknown_argument_is_answered_with_usage(program: str, arguments: str) -> None:
     """Whatever is not --help alone ends with 64 and the usage on stderr, without JSON."""
-    exit_code, stdout, stderr, _ = run(program, *arguments.split(" "), OUTPUT="json")
+    exit_code, stdout, stderr = run(program, *arguments.split(" "), OUTPUT="json")
 
     assert (exit_code, stdout) == (64, "")
     assert stderr.startswith("usage: ")
@@ -53,7 +50,7 @@ def test_help_names_every_variable(program: str) -> None:
     For the client it lists the protocols too.
     """
     env = {"PORT": "bad", "OUTPUT": "bad", "SERVER_PROTOCOL": "http"}
-    exit_code, stdout, stderr, _ = run(program, "--help", **env)
+    exit_code, stdout, stderr = run(program, "--help", **env)
 
     assert (exit_code, stderr) == (0, "")
     assert stdout.startswith("usage: ")
@@ -72,7 +69,7 @@ def test_help_names_the_command_as_it_was_called() -> None:
         assert said.stdout.startswith(f"usage: python3 {words} [--help")
 
 
-def test_an_older_python_is_named() -> None:
+def test_older_python_is_named() -> None:
     """Before 3.11 the command says what it needs; what it reads by then, Python 3.6 can parse."""
     for name in ("__init__.py", "__main__.py"):
         ast.parse((ROOT / "app" / name).read_text(), feature_version=(3, 6))
@@ -86,24 +83,11 @@ def test_an_older_python_is_named() -> None:
     assert done.stderr.count("\n") == 1
 
 
-@NO_STDERR
-@pytest.mark.parametrize(("program", "exit_code"), [("client", 64), ("healthcheck", 1)])
-def test_words_that_nobody_can_read_have_their_exit_code(
-    program: str, exit_code: int, redirection: str
-) -> None:
-    """A stderr that takes nothing is replaced neither by stdout nor by another exit code."""
-    arguments = ["--verbose"] if program == "client" else []
-
-    outcome = run(program, *arguments, redirection=redirection, PORT="http")
-
-    assert outcome[:3] == (exit_code, "", "")
-
-
 @pytest.mark.parametrize(
     ("program", "exit_code"), [("server", 78), ("client", 78), ("healthcheck", 1)]
 )
-def test_a_bad_value_stops_the_program_before_any_socket(program: str, exit_code: int) -> None:
-    """One line names it, whatever is in it; nobody listens then, and nobody calls."""
+def test_bad_value_stops_a_program_before_any_socket(program: str, exit_code: int) -> None:
+    """One line names the value, whatever is in it; nothing listens then, and nothing connects."""
     bad = "\na\nERROR b\r\n\x1b[2J\u202e%s{}\udcff\udc80é"
     shown = r"\na\nERROR b\r\n\x1b[2J\u202e%s{}\xff\x80é"
     with socket.create_server((own_address(), 0)) as listener:
@@ -121,8 +105,8 @@ def test_a_bad_value_stops_the_program_before_any_socket(program: str, exit_code
             listener.accept()
 
 
-def test_a_bad_value_has_its_json() -> None:
-    """A bad value is told in JSON too, unless it is that of OUTPUT, which asks for none."""
+def test_bad_value_has_its_json() -> None:
+    """A bad value is a JSON object too, unless it is that of OUTPUT, which selects none."""
     outcome = run("client", OUTPUT="json", REPLY="\\")
     result = outcome.json
 
@@ -134,11 +118,41 @@ def test_a_bad_value_has_its_json() -> None:
     assert run("client", OUTPUT="JSON")[:2] == (78, "")
 
 
+# The log
+
+
+def test_log_is_in_utc_with_milliseconds() -> None:
+    """A time zone does not change the log's times, whose milliseconds have three digits."""
+    at_an_early_time = """
+import logging
+def make(*arguments, factory=logging.getLogRecordFactory(), **more):
+    record = factory(*arguments, **more)
+    record.created, record.msecs = 1.007, 7.0
+    return record
+logging.setLogRecordFactory(make)
+"""
+    with Program("server", {"PORT": "", "TZ": "XYZ-9"}, before=at_an_early_time) as program:
+        assert program.outcome().stderr.startswith("1970-01-01T00:00:01.007Z ERROR PORT=''")
+
+
 @NO_STDERR
-def test_a_log_that_takes_nothing_changes_nothing(server: Server, redirection: str) -> None:
-    """Where the log cannot be written, a client has its result, and a server serves and stops."""
+@pytest.mark.parametrize(("program", "exit_code"), [("client", 64), ("healthcheck", 1)])
+def test_unwritten_usage_changes_no_exit_code(
+    program: str, exit_code: int, redirection: str
+) -> None:
+    """A stderr that takes nothing is replaced neither by stdout nor by another exit code."""
+    arguments = ["--verbose"] if program == "client" else []
+
+    outcome = run(program, *arguments, redirection=redirection, PORT="http")
+
+    assert outcome == (exit_code, "", "")
+
+
+@NO_STDERR
+def test_unwritten_log_changes_nothing(server: Server, redirection: str) -> None:
+    """A client whose log cannot be written has its result, and a server serves and stops."""
     prefix = redirected(redirection)
-    assert run_client(server.address, prefix=prefix)[:3] == (0, "SERVER OK - STATUS 200\n", "")
+    assert run_client(server.address, prefix=prefix) == (0, "SERVER OK - STATUS 200\n", "")
 
     with refused() as address:
         host, port = address
@@ -146,35 +160,34 @@ def test_a_log_that_takes_nothing_changes_nothing(server: Server, redirection: s
         assert run_client(address).exit_code == 0
         silent.process.terminate()
 
-        assert silent.outcome()[:3] == (0, "", "")
+        assert silent.outcome() == (0, "", "")
 
 
-# Where the server cannot listen
+# Addresses that the server cannot listen on
 
 
 def cannot_listen(address: Address, prefix: tuple[str, ...] = ()) -> str:
-    """Have a server listen there in vain; return why."""
+    """Have a server listen there without success; return why."""
     # Development mode would tell of a socket that is left open.
     env = {"HOST": address[0], "PORT": str(address[1]), "PYTHONDEVMODE": "1"}
     with Program("server", env, prefix=prefix) as program:
-        exit_code, stdout, stderr, _ = program.outcome()
+        exit_code, stdout, stderr = program.outcome()
     assert (exit_code, stdout, stderr.count("\n")) == (71, "", 1)
     return stderr.partition(" ERROR cannot listen on {}:{}: ".format(*address))[2].rstrip("\n")
 
 
-def test_an_address_in_use_is_named() -> None:
-    """Where another program listens, the server ends with 71, the address and the reason."""
-    with socket.create_server((own_address(), 0)) as listener:
-        assert cannot_listen(listener.getsockname()) == os.strerror(errno.EADDRINUSE)
+def test_address_in_use_is_named(server: Server) -> None:
+    """A second server on the same address ends with 71, the address and the reason."""
+    assert cannot_listen(server.address) == os.strerror(errno.EADDRINUSE)
 
 
-def test_an_address_of_another_host_is_named() -> None:
+def test_address_of_another_host_is_named() -> None:
     """An address that this host does not have ends the server with 71, and is the reason."""
     # From TEST-NET-1, RFC 5737: nobody has it.
     assert cannot_listen(("192.0.2.1", 8888)) == "not an address of this host"
 
 
-def test_a_port_that_is_not_permitted_is_named() -> None:
+def test_privileged_port_is_named() -> None:
     """A port that only the privileged may listen on ends the server with 71, and that is why."""
     limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if not limit.exists() or int(limit.read_text()) < 2:

@@ -69,8 +69,8 @@ def answer(sock: socket.socket) -> None:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_each_call_fails_once(name: str, tmp_path: Path, seen: Seen) -> None:
-    """Whatever the system denies, a program passes over it, tries again or ends as specified."""
+def test_failed_call_is_handled(name: str, tmp_path: Path, seen: Seen) -> None:
+    """A program passes over a failed system call, tries again or ends as specified."""
     scenario, calls = SCENARIOS[name]
     scenario(None, tmp_path / "trace")
     made = places(tmp_path / "trace")
@@ -101,13 +101,20 @@ def test_each_call_fails_once(name: str, tmp_path: Path, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("call", ["sendto", "recvfrom"])
-@pytest.mark.parametrize("error", ["EPERM", "ENOBUFS", "EHOSTUNREACH"])
-def test_what_breaks_the_exchange(call: str, error: str, tmp_path: Path) -> None:
-    """What this host or the network breaks is ``unavailable``, with the system's own name."""
+@pytest.mark.parametrize(
+    ("error", "exit_code", "status"),
+    [
+        *((error, 69, "unavailable") for error in ("EPERM", "ENOBUFS", "EHOSTUNREACH")),
+        *((error, 74, "closed") for error in ("ECONNRESET", "EPIPE", "ECONNABORTED")),
+    ],
+)
+def test_error_in_the_exchange_has_its_status(
+    call: str, error: str, exit_code: int, status: str, tmp_path: Path
+) -> None:
+    """What the server ends is `closed`, what this host or the network breaks `unavailable`."""
     fault = Fault(call, "1+", error)
+    env = {"DEADLINE": "30", "RETRY_DELAY": "60", "OUTPUT": "json"}  # time for one attempt
     with listening(answer) as address:
-        outcome = run_client(
-            address, prefix=strace(tmp_path / "trace", fault), DEADLINE="0.5", OUTPUT="json"
-        )
-    assert (outcome.exit_code, outcome.json["status"]) == (69, "unavailable")
+        outcome = run_client(address, prefix=strace(tmp_path / "trace", fault), **env)
+    assert (outcome.exit_code, outcome.json["status"]) == (exit_code, status)
     assert outcome.json["cause"] == error

@@ -7,15 +7,17 @@ import pytest
 
 from tests.lib.support import ROOT
 
+FAULTS = ROOT / "tests/all/faults"
+
 
 @pytest.mark.timeout(3600)
 def test_in_image(services_image: str) -> None:
     """Every test of this folder holds with the image's Python and strace."""
     packages = Path(pytest.__file__).parent.parent
     command = ["docker", "run", "--rm", "--init", "--network=none", f"--workdir={ROOT}"]
-    command += [f"--volume={ROOT}:{ROOT}:ro", f"--volume={ROOT}/docs:{ROOT}/docs"]
+    command += [f"--volume={ROOT}:{ROOT}:ro", f"--volume={FAULTS}:{FAULTS}"]
     command += ["--env=FAULTS", "--env=PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"]
     command += [f"--env=PYTHONPATH={packages}", services_image, "python3", "-m", "pytest"]
     # Without hypothesis and others, which are compiled for the Python of this host.
     command += ["-p", "pytest_timeout", "-p", "no:cacheprovider", "--noconftest"]
-    subprocess.run([*command, "tests/faults/test_faults.py"], check=True)
+    subprocess.run([*command, "tests/all/faults/test_faults.py"], check=True)

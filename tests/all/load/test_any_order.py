@@ -5,19 +5,17 @@ piece), the model has bounds. Which connection has ended, and why, is in the log
 that it may have, that its client sees it so, and that the summary counts it.
 """
 
-import fcntl
 import math
 import os
 import re
 import signal
 import socket
 import sys
-import termios
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -31,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from app.server import ACCEPT_BATCH
-from tests.lib.peers import HEALTH_ADDRESS, MESSAGE, name, own_address, reset
+from tests.lib.peers import HEALTH_ADDRESS, MESSAGE, name, own_address, reset, unacknowledged
 from tests.lib.programs import Server
 from tests.lib.support import PATIENCE, until
 
@@ -257,8 +255,7 @@ class AnyOrder(RuleBasedStateMachine):
             until(
                 self.look, is_right=lambda there: not any(map(self.is_on_its_way, there)), pause=0
             )
-            stat = Path(f"/proc/{self.server.process.pid}/stat")
-            until(stat.read_text, is_right=lambda text: ") S " in text, pause=0)
+            until(self.server.usage.status, is_right=psutil.STATUS_SLEEPING.__eq__, pause=0)
             for client in until(self.look, is_right=self.is_done):
                 client.may_be.discard("not accepted")
 
@@ -268,8 +265,7 @@ class AnyOrder(RuleBasedStateMachine):
             return False
         if client.name not in self.accepted:
             return True
-        unacknowledged = fcntl.ioctl(client.sock, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ, tcp(7)
-        return any(unacknowledged)
+        return unacknowledged(client.sock)
 
     def is_done(self, there: list[Client]) -> bool:
         """Tell whether those who have left are gone, and those who are there have room."""
