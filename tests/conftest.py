@@ -61,7 +61,7 @@ def docker_client() -> Iterator[DockerClient]:
 
 @pytest.fixture(scope="session")
 def run_name() -> str:
-    """Name this run: all that it makes has a name that begins so (see scripts/run_tests.py)."""
+    """Name this run: all that it makes has a name that begins so (see tools/run_tests.py)."""
     run = os.environ.get("TEST_RUN", "tcp-pair-test-" + token_hex(4))
     return f"{run}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 

@@ -9,6 +9,7 @@ from dotenv import dotenv_values
 
 from app.config import ClientConfig, Environment, ServerConfig
 from app.services import SERVICES
+from scripts.ready import DEFAULT
 from tests.lib.support import ROOT
 
 
@@ -19,9 +20,8 @@ def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:
     return {name: default for name, (default, *_) in env.asked.items() if default}
 
 
-IMAGE = "python:3.14-slim"
 NETWORK = {
-    "PYTHON_IMAGE": IMAGE,
+    "PYTHON_IMAGE": DEFAULT,
     "SUBNET": "192.168.15.0/24",
     "IP_RANGE": "192.168.15.128/25",
     "CLIENT_HOST": "192.168.15.20",
@@ -97,7 +97,7 @@ def test_each_service_gets_what_it_reads(path: str, service: str, set_here: dict
 def test_the_images_have_the_same_default_base() -> None:
     """A build without Compose starts from the image that .env.example names."""
     for name in ("Dockerfile.server", "Dockerfile.client"):
-        assert f"ARG PYTHON_IMAGE={IMAGE}\n" in (ROOT / name).read_text()
+        assert f"ARG PYTHON_IMAGE={DEFAULT}\n" in (ROOT / name).read_text()
 
 
 def test_a_stop_is_over_before_docker_kills() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from scripts.dist import build_pyz
 from tests.lib.commands import Command, commands, commands_for, shape
 from tests.lib.documents import DOCUMENTS, Document
 from tests.lib.support import PATIENCE, until
 from tests.lib.wire import Host, Wire, wire
+from tools.dist import build_pyz
 
 pytestmark = pytest.mark.slow
 

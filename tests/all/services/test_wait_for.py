@@ -19,11 +19,11 @@ from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
 from app import __version__
-from scripts.dist import build_pyz
 from tests.lib.containers import Json, exit_code, logged, logs
 from tests.lib.peers import listening
 from tests.lib.services import SERVICES
 from tests.lib.support import ROOT, linux_only, until
+from tools.dist import build_pyz
 
 Find = Callable[[str], Container]
 
