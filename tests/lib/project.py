@@ -30,6 +30,10 @@ CONFIG = {
 }
 # A pair whose client waits for its server, and gets the reply; down ends what runs until then.
 HEALTHY = {
+    "compose *config --format json": f"""
+        image=$(sed -n 's/^PYTHON_IMAGE=//p' .env 2>/dev/null | tail -n 1)
+        image=${{image:-python:3.14-slim}}
+        echo '{json.dumps(CONFIG)}'""",
     "version *": "echo 28.5",
     "compose ps --all --quiet *": 'echo "container-of-$5"',
     "start --attach *client": """
@@ -78,7 +82,7 @@ class Project:
         for name in ("bin", "home", "scratch"):
             (folder / name).mkdir()
         shutil.copy(ROOT / "Makefile", folder)
-        for name in ("app", "deploy", "scripts", "tools"):
+        for name in ("app", "scripts", "tools"):
             (folder / name).symlink_to(ROOT / name)
         (folder / "docker-compose.yml").touch()
         (folder / "calls").touch()
@@ -93,22 +97,12 @@ class Project:
         self.answer("apt-get", APT)
         self.answer("dpkg", DPKG)
         self.answer("mmdebstrap", {"*": "echo made >${@: -2:1}"})
-        self.configure("python:3.14-slim")
-
-    def configure(self, base_image: str) -> None:
-        """Let Compose find this base image, unless .env has another."""
-        code = f"""
-            image=$(sed -n 's/^PYTHON_IMAGE=//p' .env 2>/dev/null | tail -n 1)
-            image=${{image:-{base_image}}}
-            echo '{json.dumps(CONFIG)}'"""
-        self.answer("docker", {"compose *config --format json": code})
 
     def answer(self, program: str, answers: dict[str, str]) -> None:
         """Let a program answer so, before the answers that it has already."""
         new = ""
         for pattern, code in answers.items():
-            escaped = pattern.replace(" ", r"\ ")
-            new += f"{escaped})\n{code};;\n"
+            new += pattern.replace(" ", r"\ ") + f")\n{code};;\n"
         self.cases[program] = new + self.cases.get(program, "")
         calls = f'echo "${{0##*/}} $*" >>{self.folder}/calls'
         path = self.bin / program
