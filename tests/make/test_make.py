@@ -114,7 +114,8 @@ def test_last_line_names_what_is_left_out(
 
 
 @pytest.mark.parametrize(
-    ("user", "said"), [(0, NO_DAEMON), (1000, "need root: sudo make test-cluster")]
+    ("user", "said"),
+    [(0, NO_DAEMON), (1000, "Tests of Docker Swarm need root: sudo make test-cluster")],
 )
 def test_swarm_tests_are_never_skipped(with_tools: Project, user: int, said: str) -> None:
     """Make test-cluster fails without Docker, and without root."""
@@ -122,8 +123,7 @@ def test_swarm_tests_are_never_skipped(with_tools: Project, user: int, said: str
     with_tools.answer("docker", NO_DOCKER)
     code, lines = with_tools.run("make", "test-cluster")
 
-    assert code == 2
-    assert said in lines[-2]
+    assert (code, lines[-2]) == (2, said)
 
 
 def test_tests_get_the_images_by_name(project: Project) -> None:
