@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 unexport PYTHONSAFEPATH  # which hides this folder from python3 -m
-$(if $(wildcard scripts/python.sh),,$(error make runs in its own folder: make -C FOLDER TARGET))
+$(if $(wildcard scripts/venv.sh),,$(error make runs in its own folder: make -C FOLDER TARGET))
 bin = .venv-lint/bin
 
 help: ## list these targets
@@ -13,9 +13,6 @@ run: python ## run the pair once: both logs, the client's result, nothing left r
 
 packets: python ## run it with every packet explained; LANGUAGE=pt in Portuguese
 	@$(PYTHON) -m packets.run $(KEPT)
-
-record: python ## draw docs/run.svg from what make run shows
-	@$(PYTHON) -m scripts.record
 
 picture: python ## draw docs/packets*.png from docs/packets.pcap, by Chromium
 	@for language in en pt-BR; do \
@@ -43,36 +40,39 @@ fleet-check: python ## let every node of a Docker Swarm make one check (deploy/R
 	@$(PYTHON) -m deploy.fleet_check
 
 test: venv ## run the tests that show that it works here, in a minute; REQUIRE_DOCKER=1 fails without Docker
-	@.venv/bin/python -m scripts.run_tests $(TESTS)
+	@.venv/bin/python -m tools.run_tests $(TESTS)
 
 test-all: venv ## run all tests, in four minutes; those of Docker Swarm need root
-	@.venv/bin/python -m scripts.run_tests all
+	@.venv/bin/python -m tools.run_tests all
 
 test-fast: venv ## run the quick tests of app/, which need no Docker
 	@.venv/bin/python -m pytest -m "not slow" tests/unit tests/loopback
 
 test-cluster: venv ## run the tests of Docker Swarm, which need root
-	@REQUIRE_DOCKER=1 .venv/bin/python -m scripts.run_tests tests/all/swarm
+	@[ "$$(id -u)" = 0 ] || { echo 'Tests of Docker Swarm need root: sudo make test-cluster' >&2; exit 1; }
+	@REQUIRE_DOCKER=1 .venv/bin/python -m tools.run_tests tests/all/swarm
 
 soak: venv ## keep the server under everything at once for ten minutes, then as long in any order
 	@SOAK_SECONDS=600 .venv/bin/python -m pytest tests/all/load/test_soak.py tests/all/load/test_any_order.py
 
 faults: venv ## let every system call fail once, and write tests/all/faults/table.txt
-	@FAULTS=all .venv/bin/python -m scripts.run_tests tests/all/faults
+	@FAULTS=all .venv/bin/python -m tools.run_tests tests/all/faults
 
-bench: ## measure speed beside other servers, in five minutes; QUICK=1 in one
+bench: python ## measure speed beside other servers, in five minutes; QUICK=1 in one
 	@scripts/venv.sh bench
 	@.venv-bench/bin/python -m bench.run
 
 dist: venv ## build dist/tcp-pair.pyz, one file that runs anywhere with Python, and a wheel
-	@.venv/bin/python -m scripts.dist
+	@rm -rf dist && mkdir dist
+	@.venv/bin/python -m tools.dist dist/tcp-pair.pyz
+	@.venv/bin/python -m hatchling build --target wheel --directory dist
 
-lint: ## check formatting, code, types, Dockerfiles, scripts, workflows and documents
+lint: python ## check formatting, code, types, Dockerfiles, scripts, workflows and documents
 	@scripts/venv.sh lint
 	$(bin)/ruff format --quiet --check .
 	$(bin)/ruff check --quiet .
 	$(bin)/mypy --no-error-summary
-	$(bin)/shellcheck --external-sources --source-path SCRIPTDIR .ci/run scripts/*.sh scripts/*/*.sh
+	$(bin)/shellcheck --external-sources --source-path SCRIPTDIR .ci/run scripts/*.sh tools/*.sh
 	$(bin)/hadolint Dockerfile.server Dockerfile.client
 	$(bin)/yamllint --strict .
 	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml examples/*.yml
@@ -93,16 +93,20 @@ lint: ## check formatting, code, types, Dockerfiles, scripts, workflows and docu
 	fi
 
 clean: python ## remove what all of these have made: environments, files, images, Compose if it is ours
-	@$(PYTHON) -m scripts.clean
+	@rm -rf .venv .venv-* .hypothesis .*_cache dist packets.* docs/packets.html bench/results/quick.*
+	@find . -name __pycache__ -prune -exec rm -r {} +
+	@$(PYTHON) -B -m scripts.clean
 
 python:
-	@scripts/python.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo '$(PYTHON) does not run as Python 3.11 or later: install that, or name it' \
+			'(make PYTHON=python3.12 ...).' >&2; exit 1; }
 
 docker: python
 	@$(PYTHON) -m scripts.docker
 
-venv:
+venv: python
 	@scripts/venv.sh
 
-.PHONY: help run packets record picture up down logs demo fleet-check test test-all test-fast test-cluster soak faults bench dist lint \
+.PHONY: help run packets picture up down logs demo fleet-check test test-all test-fast test-cluster soak faults bench dist lint \
 	clean python docker venv

@@ -40,7 +40,7 @@ from bench.processes import (
     loaded,
     running,
 )
-from scripts.dist import build_pyz
+from tools.dist import build_pyz
 
 QUICK = os.environ.get("QUICK", "0") not in {"", "0"}
 ROUNDS = 3 if QUICK else 15  # short and many: other work on the machine hits single ones

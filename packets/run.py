@@ -106,7 +106,7 @@ def play(pcap: Path, words: dict[str, str]) -> int:
         capture[0].wait()
         pcap.with_suffix(".log").write_text(log.replace("\033[2K", "") + "\n", encoding="utf-8")
 
-    return run.once(lambda: Pair(words["left"]).play(create, stop))
+    return run.once(lambda: Pair().play(create, stop))
 
 
 def main() -> int:

@@ -1,1 +1,1 @@
-"""What make runs. without_registry/ is only for machines that cannot pull images."""
+"""What make runs. from_debian.sh is only for machines without a registry or Compose v2."""

@@ -24,7 +24,7 @@ class Problem(Exception):
 def say(line: str) -> None:
     """Print a line at once. If nobody reads any more (``| head``), the script goes on."""
     try:
-        print(line, flush=True)
+        print(f"{line}\n", end="", flush=True)  # whole, if several threads print
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -36,20 +36,20 @@ def start(*command: str, **options: Any) -> "subprocess.Popen[str]":
 
 
 def end_with(main: Callable[[], int]) -> NoReturn:
-    """Exit with what main returns. A problem goes to stderr; Ctrl-C shows no traceback."""
+    """Exit with what main returns. An error goes to stderr; Ctrl-C shows no traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # None, if it was closed from the start
             stream.reconfigure(errors="backslashreplace")  # a locale may lack what logs contain
     try:
         sys.exit(main())
-    except Problem as problem:
-        sys.exit(str(problem))
+    except (Problem, OSError) as error:
+        sys.exit(str(error))
 
 
-def take_from_debian(script: str, *arguments: str) -> None:
-    """Run a script of without_registry. Raises Problem with what it says on stderr."""
-    command = [str(Path(__file__).parent / "without_registry" / script), *arguments]
+def from_debian(*arguments: str) -> None:
+    """Run from_debian.sh. Raises Problem with what it says on stderr."""
+    command = [str(Path(__file__).parent / "from_debian.sh"), *arguments]
     done = subprocess.run(command, stderr=subprocess.PIPE, check=False, **TEXT)
     if done.returncode:
         raise Problem(done.stderr.strip())

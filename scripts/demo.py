@@ -19,7 +19,6 @@ def free_port() -> int:
 
 
 def create() -> Commands:
-    """Return how the two are started."""
     port = str(free_port())
     os.environ.update(HOST="127.0.0.1", PORT=port, SERVER_HOST="127.0.0.1", SERVER_PORT=port)
     return [sys.executable, "-m", "app.client"], [sys.executable, "-m", "app.server"]
@@ -32,7 +31,7 @@ def stop(processes: Processes) -> None:
 
 
 def main() -> int:
-    return Pair("nothing is left running").play(create, stop)
+    return Pair().play(create, stop)
 
 
 if __name__ == "__main__":

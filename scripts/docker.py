@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import Any
 
-from scripts.common import TEXT, Problem, end_with, take_from_debian
+from scripts.common import TEXT, Problem, end_with, from_debian
 
 # What docker prints as JSON; other keys are not ours to know.
 Json = dict[str, Any]
@@ -19,11 +19,10 @@ def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(command, capture_output=True, check=False, timeout=ANSWER, **options)
     except OSError as error:
-        what = "https://docs.docker.com/engine/install/ says how to install it"
-        raise Problem(f"docker cannot be run, {error.strerror}: {what}.") from None
+        what = f"docker cannot be run, {error.strerror}"
+        raise Problem(f"{what}: see https://docs.docker.com/engine/install/.") from None
     except subprocess.TimeoutExpired:
-        name = " ".join(command[:3])
-        raise Problem(f"{name} has not answered for {ANSWER:g} s.") from None
+        raise Problem(f"{' '.join(command[:3])} has not answered for {ANSWER:g} s.") from None
 
 
 def reason(said: str) -> str:
@@ -50,9 +49,7 @@ def compose_config(*options: str) -> Json:
         raise Problem(f"Docker Compose cannot use docker-compose.yml with this .env: {why}.")
     config: Json = json.loads(answer.stdout)
     if not {"server", "client"} <= config.get("services", {}).keys():
-        raise Problem(
-            "Docker Compose reads another file than docker-compose.yml: unset COMPOSE_FILE."
-        )
+        raise Problem("Compose reads another file than docker-compose.yml: unset COMPOSE_FILE.")
     return config
 
 
@@ -61,12 +58,11 @@ def make_ready() -> int:
     answer = run("version", "--format", "{{.Server.Version}}")
     if answer.returncode:
         why = reason(answer.stderr)
-        advice = "start it (sudo systemctl start docker, or Docker Desktop)"
         if "permission denied" in why:
-            advice = "join the group docker (sudo usermod -aG docker $USER), then log in again"
-        raise Problem(f"The Docker daemon does not answer: {advice}. Docker says: {why}")
+            why += ". Join the group docker (sudo usermod -aG docker $USER), then log in again"
+        raise Problem(f"The Docker daemon does not answer: {why}")
     if run("compose", "version").returncode:  # Debian's own Docker comes without
-        take_from_debian("compose-plugin.sh", "install")
+        from_debian("compose")
     return 0
 
 

@@ -1,10 +1,9 @@
 """Look for what Docker does not say, or says only half-way and without the line of .env."""
 
 import json
-import os
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from scripts import docker
@@ -12,7 +11,6 @@ from scripts.common import Problem, say
 from scripts.docker import Json
 
 Taken = dict[IPv4Network, str]
-IsLocal = Callable[[IPv4Address], bool]
 
 
 def overlap(subnet: IPv4Network, taken: Taken) -> str:
@@ -26,36 +24,33 @@ def overlap(subnet: IPv4Network, taken: Taken) -> str:
     return ""
 
 
-def fitting(wanted: IPv4Network, taken: Taken, is_local: IsLocal) -> str:
+def fitting(wanted: IPv4Network, taken: Taken) -> str:
     """Return lines for .env that fit, in the wanted subnet if possible."""
     candidates = [wanted] if wanted.prefixlen <= 26 else []
     # From 16 on, since home routers use the lowest ones. The others are for tests (RFC 2544).
     candidates += list(IPv4Network("192.168.0.0/16").subnets(new_prefix=24))[16:]
     candidates += IPv4Network("198.18.0.0/15").subnets(new_prefix=24)
     for subnet in candidates:
-        hosts = {"SERVER_HOST": subnet[10], "CLIENT_HOST": subnet[20]}
-        if not (overlap(subnet, taken) or any(map(is_local, hosts.values()))):
-            lines = {"SUBNET": subnet, "IP_RANGE": list(subnet.subnets())[1]} | hosts
-            text = "".join(f"\n  {name}={value}" for name, value in lines.items())
-            if shell := [name for name in lines if name in os.environ]:
-                text += f"\nYour shell's variables come before .env: unset {' '.join(shell)}"
-            return f". Lines for .env that fit:{text}"
+        server, client = subnet[10], subnet[20]
+        if not (overlap(subnet, taken) or is_local(server) or is_local(client)):
+            return (
+                f". Lines for .env that fit:\n  SUBNET={subnet}"
+                f"\n  IP_RANGE={list(subnet.subnets())[1]}"
+                f"\n  SERVER_HOST={server}\n  CLIENT_HOST={client}"
+            )
     return ""
 
 
-def check(config: Json, networks: Iterable[Json], is_local: IsLocal) -> None:
+def check_addresses(config: Json, networks: Iterable[Json]) -> None:
     """Warn of addresses that may not work. Raises Problem for those that cannot."""
-    check_drain(config["services"]["server"])
     try:
-        network = config["networks"]["pair"]
+        network, services = config["networks"]["pair"], config["services"]
         pool = network["ipam"]["config"][0]
         subnet, ip_range = IPv4Network(pool["subnet"]), IPv4Network(pool["ip_range"])
-        hosts = {
-            f"{name.upper()}_HOST": IPv4Address(
-                config["services"][name]["networks"]["pair"]["ipv4_address"]
-            )
+        server, client = (
+            IPv4Address(services[name]["networks"]["pair"]["ipv4_address"])
             for name in ("server", "client")
-        }
+        )
     except (KeyError, TypeError, ValueError):
         return  # an external network, or what Docker itself explains
     taken = {
@@ -65,25 +60,25 @@ def check(config: Json, networks: Iterable[Json], is_local: IsLocal) -> None:
         if other["Name"] != network["name"] and "." in pool.get("Subnet", "")  # not IPv6
     }
     if why := overlap(subnet, taken):
-        raise Problem(why + fitting(subnet, taken, is_local))
-    for variable, address in hosts.items():
+        raise Problem(why + fitting(subnet, taken))
+    for variable, address in (("SERVER_HOST", server), ("CLIENT_HOST", client)):
         if is_local(address):  # with Engine 20.10 it does, with 28.5 not
             why = "this computer's own, which may answer in the container's place"
         elif address in ip_range:
             why = f"inside IP_RANGE={ip_range}: Docker may give it to others"
         else:
             continue
-        say(f"{variable}={address} is {why}{fitting(subnet, taken, is_local)}")
+        say(f"{variable}={address} is {why}{fitting(subnet, taken)}")
 
 
 def check_drain(server: Json) -> None:
     """Say so if Docker may kill the server while it still sends replies."""
     drain = (server.get("environment") or {}).get("DRAIN_TIMEOUT") or ""
     grace = server.get("stop_grace_period") or "10s"  # Docker's own default
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s)?", grace)
+    parts = re.fullmatch(r"(?:(\d+)m)?([\d.]+)s", grace)
     if parts and re.fullmatch(r"\d+(\.\d+)?", drain):
-        hours, minutes, seconds = (float(part or 0) for part in parts.groups())
-        if float(drain) >= 3600 * hours + 60 * minutes + seconds:
+        seconds = 60 * int(parts[1] or 0) + float(parts[2])
+        if float(drain) >= seconds:
             say(
                 f"DRAIN_TIMEOUT={drain} is not below the server's stop_grace_period of {grace}:"
                 " Docker may kill it before its replies are sent. DRAIN_TIMEOUT=2 in .env fits."
@@ -100,9 +95,10 @@ def is_local(address: IPv4Address) -> bool:
         return bool(probe.getsockname()[0] == str(address))
 
 
-def look() -> None:
-    """Look at the configuration, at Docker's networks and at this host. Raises Problem."""
+def look(config: Json) -> None:
+    """Look at a configuration, at Docker's networks and at this host. Raises Problem."""
+    check_drain(config["services"]["server"])
     names = docker.output("network", "ls", "--quiet").split()
     # A network that has gone meanwhile is left out, with an exit code that says so.
     networks = json.loads(docker.run("network", "inspect", *names).stdout or "[]")
-    check(docker.compose_config(), networks, is_local)
+    check_addresses(config, networks)

@@ -4,10 +4,9 @@ import os
 import re
 import select
 from pathlib import Path
-from subprocess import TimeoutExpired
 
 from scripts import docker, preflight
-from scripts.common import Problem, end_with, say, start, take_from_debian
+from scripts.common import Problem, end_with, from_debian, say, start
 
 # In .env these two count as not chosen. Ours is made of Debian's packages.
 DEFAULT, BASE = "python:3.14-slim", "tcp-pair-base:trixie"
@@ -16,12 +15,11 @@ PYTHON = ("python3-minimal", "libpython3-stdlib")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 FIRST_ANSWER = 3.0  # seconds for a registry, if ours can take the place of its image
-NOTICEABLE = 2.0  # seconds after which a build says how long it takes
 
 
 def pull(image: str, patience: float | None) -> str:
     """Pull an image; return why it cannot be pulled, or nothing."""
-    say(f"Pulling {image}, once; this takes from seconds to minutes.")
+    say(f"Pulling {image}, once, to build on it; this takes from seconds to minutes.")
     with start("docker", "pull", image) as process:
         assert process.stdout
         # The first line comes once the registry has described the image.
@@ -32,38 +30,29 @@ def pull(image: str, patience: float | None) -> str:
     return docker.reason(said) if process.returncode else ""
 
 
-def configured() -> str:
-    """Return the base image that Compose takes. Raises Problem."""
-    server = docker.compose_config()["services"]["server"]
-    return str(server["build"]["args"]["PYTHON_IMAGE"])
+def configured(config: docker.Json) -> str:
+    """Return the base image that Compose takes."""
+    return str(config["services"]["server"]["build"]["args"]["PYTHON_IMAGE"])
 
 
-def base_image() -> str:
+def base_image(image: str) -> str:
     """Return the chosen base image, or the default, or ours, once it is here. Raises Problem."""
-    image = configured() or "''"  # which shows where it is, and docker refuses
-    place = "your shell" if "PYTHON_IMAGE" in os.environ else ".env"
-    is_chosen = place != ".env" or image not in (DEFAULT, BASE)
+    is_chosen = "PYTHON_IMAGE" in os.environ or image not in (DEFAULT, BASE)
     if not is_chosen:
         image = DEFAULT
-    problem = ""
-    if image != BASE:
-        if not docker.run("image", "inspect", image).returncode:
-            return image
-        can_wait = is_chosen or not KEYRING.exists()
-        why_not = pull(image, None if can_wait else FIRST_ANSWER)
-        if not why_not:
-            return image
-        problem = (
-            f"{image} cannot be pulled: check the name, the network, docker login;"
-            f" PYTHON_IMAGE in {place}. Docker says: {why_not}"
+    if not docker.run("image", "inspect", image).returncode:
+        return image
+    has_other = not is_chosen and KEYRING.exists()
+    why_not = pull(image, FIRST_ANSWER if has_other else None)
+    if not why_not:
+        return image
+    if not has_other:
+        raise Problem(
+            f"{image or repr(image)} cannot be pulled: check the name, the network, docker login;"
+            f" PYTHON_IMAGE in .env or your shell. Docker says: {why_not}"
         )
-        if is_chosen:
-            raise Problem(problem)
-        say(f"Cannot pull {image}: {why_not}")
-    try:
-        take_from_debian("image.sh", BASE, *PYTHON)
-    except Problem as other:
-        raise Problem(f"{other}\n{problem}".strip()) from None
+    say(f"Cannot pull {image}: {why_not}")
+    from_debian("image", BASE, *PYTHON)
     return BASE
 
 
@@ -83,11 +72,7 @@ def build(*options: str) -> None:
     # BuildKit refuses a folder with an accent: docker/compose#13965.
     classic = {} if Path.cwd().name.isascii() else {"DOCKER_BUILDKIT": "0"}
     with start("docker", "compose", *options, "build", env={**os.environ, **classic}) as process:
-        try:
-            said, _ = process.communicate(timeout=NOTICEABLE)
-        except TimeoutExpired:
-            say("Building both images; this takes up to half a minute.")
-            said, _ = process.communicate()
+        said, _ = process.communicate()
     if process.returncode:
         say(said.strip())
         raise Problem("The images cannot be built, see above.")
@@ -95,16 +80,12 @@ def build(*options: str) -> None:
 
 def main() -> int:
     docker.make_ready()
-    preflight.look()
-    image = base_image()
-    if image != configured():
-        line = f"PYTHON_IMAGE={image}"
-        try:
-            set_in_env(line)
-            say(f".env now says {line}")
-        except OSError as error:
-            say(f"Cannot write .env, {error.strerror}: put {line} there yourself.")
-        os.environ["PYTHON_IMAGE"] = image  # comes before .env, whatever can be written there
+    config = docker.compose_config()
+    preflight.look(config)
+    image = base_image(configured(config))
+    if image != configured(config):
+        set_in_env(f"PYTHON_IMAGE={image}")
+        say(f".env now says PYTHON_IMAGE={image}")
     build()
     return 0
 

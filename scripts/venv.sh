@@ -1,25 +1,24 @@
 #!/usr/bin/env bash
 # Make the environment that requirements/NAME.txt pins: .venv for the tests, .venv-NAME for others.
 
-. "$(dirname "$0")/lib.sh"
+set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/python.sh
-name=${1:-test}
-requirements=requirements/$name.txt
+python=${PYTHON:-python3}
+requirements=requirements/${1:-test}.txt
 venv=.venv${1:+-$1}
-lock "$requirements"
+
+# One at a time.
+exec 9<"$requirements"
+"$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 
 # A virtual environment survives neither another interpreter nor a move to another folder.
 want=$("$python" -VV; pwd; cat "$requirements")
 [ "$(cat "$venv/stamp" 2>/dev/null)" != "$want" ] || exit 0
 
-"$python" -c 'import ensurepip, venv' 2>/dev/null ||
-    fail "$python cannot make virtual environments: install what it lacks (Debian: sudo apt-get install python3-venv)."
-say "Installing the tools of $requirements into $venv."
+echo "Installing the tools of $requirements into $venv."
 rm -rf "$venv"
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --require-hashes --requirement "$requirements" ||
-    fail "pip failed, see above: check the network, or the package index that pip is set up with."
+    --require-hashes --requirement "$requirements"
 echo "$want" >"$venv/stamp"

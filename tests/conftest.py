@@ -15,6 +15,7 @@ from testcontainers.core import docker_client as testcontainers
 
 from tests.lib.containers import Json, NewPair, Pair, image_of, report, skip_or_fail
 from tests.lib.support import ROOT
+from tests.lib.swarm import Host
 
 # A time limit for each example would measure the machine, not the code.
 settings.register_profile("tests", deadline=None)
@@ -33,8 +34,9 @@ def pytest_runtest_makereport(
     if "docker_client" in known and "run_name" in known:
         containers = report(known["docker_client"], known["run_name"])
         outcome.sections.append(("Containers", containers))
-    for host in known.get("hosts", ()):  # of tests/all/swarm
-        outcome.sections.append((host.name, host.report()))
+    for host in known.get("hosts", ()):
+        if isinstance(host, Host):
+            outcome.sections.append((host.name, host.report()))
     return outcome
 
 
@@ -60,7 +62,7 @@ def docker_client() -> Iterator[DockerClient]:
 
 @pytest.fixture(scope="session")
 def run_name() -> str:
-    """Name this run: all that it makes has a name that begins so (see scripts/run_tests.py)."""
+    """Name this run: all that it makes has a name that begins so (see tools/run_tests.py)."""
     run = os.environ.get("TEST_RUN", "tcp-pair-test-" + token_hex(4))
     return f"{run}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 

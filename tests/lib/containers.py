@@ -43,7 +43,7 @@ def image_of(client: DockerClient, variable: str) -> str:
     """Return the image that `make test` has built and named in this variable."""
     name = os.environ.get(variable)
     if not name:
-        skip_or_fail(f"{variable} is not set, which scripts/run_tests.py does")
+        skip_or_fail(f"{variable} is not set, which tools/run_tests.py does")
     try:
         client.images.get(name)
     except ImageNotFound as error:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 SIGNAL = "SIGTERM"
 # What the man page of each call names, less what only a mistake in the program brings about
 # (EBADF, EFAULT, EINVAL, ENOTSOCK and the like), and what accept(2), tcp(7) and a firewall add.
-# close(2) is not here: that of a socket does not fail.
 ERRORS = {
     "socket": "EACCES EAFNOSUPPORT EMFILE ENFILE ENOBUFS ENOMEM",
     "socketpair": "EAFNOSUPPORT EMFILE ENFILE EOPNOTSUPP",
@@ -26,6 +25,7 @@ ERRORS = {
     "sendto": "EACCES EAGAIN ECONNRESET EHOSTUNREACH EINTR ENETUNREACH ENOBUFS ENOMEM EPERM EPIPE"
     " ETIMEDOUT",
     "recvfrom": "EAGAIN ECONNREFUSED ECONNRESET EHOSTUNREACH EINTR ENETUNREACH ENOMEM ETIMEDOUT",
+    "close": "EIO",
     "shutdown": "ENOTCONN",
     "epoll_create1": "EMFILE ENFILE ENOMEM",
     "epoll_ctl": "ENOMEM ENOSPC",
@@ -33,7 +33,7 @@ ERRORS = {
     "epoll_pwait": "EINTR",
     "poll": "EINTR ENOMEM",
     "ppoll": "EINTR ENOMEM",
-    "clock_nanosleep": "EINTR",
+    "clock_nanosleep": "EINTR EPERM",
     "write": "EAGAIN EDQUOT EFBIG EINTR EIO ENOSPC EPIPE",
     "openat": "EMFILE ENFILE ENOMEM",
     "clone": "EAGAIN ENOMEM",

@@ -11,31 +11,43 @@ from zipfile import ZipFile
 import pytest
 
 from app import __version__
-from scripts import dist
-from scripts.dist import build_pyz, build_wheel
 from tests.lib.programs import Server, client_environment
 from tests.lib.support import ROOT
+from tools import dist
 
-pytestmark = pytest.mark.xdist_group("dist")
+pytestmark = [pytest.mark.xdist_group("dist"), pytest.mark.slow]
 
+PROJECT = "Makefile README.md LICENSE pyproject.toml app requirements scripts tools"
 Command = list[str]
 
 
 @pytest.fixture(scope="module")
-def pyz(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Build the one file; return the command that runs it."""
-    target = tmp_path_factory.mktemp("pyz") / "tcp-pair.pyz"
-    build_pyz(target)
-    assert target.stat().st_size < 60_000
-    return [sys.executable, str(target)]
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run `make dist` in a copy of the project; return the folder that it fills."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in PROJECT.split():
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    # Of the tests' own tools; the Python of make itself has none.
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "scripts/venv.sh").write_text("#!/bin/sh\n")
+    env = os.environ | {"PYTHON": f"{sys.base_prefix}/bin/python3"}
+    subprocess.run(["make", "--silent", "dist"], cwd=folder, env=env, check=True)
+    return folder / "dist"
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Command:
+def pyz(built: Path) -> Command:
+    """Return the command that runs the one file."""
+    assert (built / "tcp-pair.pyz").stat().st_size < 60_000
+    return [sys.executable, str(built / "tcp-pair.pyz")]
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """Install the wheel into an empty virtual environment; return the command that it brings."""
     folder = tmp_path_factory.mktemp("wheel")
-    build_wheel(folder)
-    (wheel,) = folder.glob("*.whl")
+    (wheel,) = built.glob("*.whl")
     venv.create(folder / "venv")
     site = next((folder / "venv").glob("lib/python*/site-packages"))
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv"), "install", "--no-index"]
@@ -44,15 +56,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Command:
     return [str(folder / "venv" / "bin" / "tcp-pair")]
 
 
-@pytest.fixture(params=["pyz", pytest.param("installed", marks=pytest.mark.slow)])
-def command(request: pytest.FixtureRequest) -> Command:
-    """Return the command of the one file, or of the wheel."""
-    found: Command = request.getfixturevalue(request.param)
-    return found
-
-
-def test_what_it_runs(command: Command, tmp_path: Path) -> None:
-    """All three programs are there, each ends with its own exit code, and help says its name."""
+@pytest.mark.parametrize("kind", ["pyz", "installed"])
+def test_file_and_wheel_run_all_three_programs(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Each program ends with its own exit code, and help says its name."""
+    command: Command = request.getfixturevalue(kind)
 
     def ends(*arguments: str, **env: str) -> tuple[int, str]:
         variables = client_environment(server.address, **env) | {"HOST": host, "PORT": str(port)}
@@ -80,14 +89,10 @@ def test_what_it_runs(command: Command, tmp_path: Path) -> None:
     assert usage.startswith(f"usage: {name} server ")
 
 
-def test_the_same_sources_make_the_same_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_same_sources_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modes, times, order and time zone of a clone change no byte of the one file."""
-    monkeypatch.setattr(dist, "ROOT", tmp_path)
-    monkeypatch.setattr(dist, "DIST", tmp_path / "dist")
-    monkeypatch.setattr(dist, "build_wheel", lambda folder: (folder / "x.whl").touch())
-    sums = set()
+    monkeypatch.setattr(dist, "APP", tmp_path / "app")
+    files = set()
     for mode, time, zone in ((0o644, 2e9, "UTC0"), (0o664, 1e9, "X-9"), (0o600, 1.5e9, "X3")):
         shutil.rmtree(tmp_path / "app", ignore_errors=True)
         (tmp_path / "app").mkdir()
@@ -97,10 +102,10 @@ def test_the_same_sources_make_the_same_file(
             copy.chmod(mode)
             os.utime(copy, (time, time))
         monkeypatch.setenv("TZ", zone)
-        dist.main()
-        sums.add(capsys.readouterr().out.split()[0])
+        dist.build_pyz(tmp_path / "tcp-pair.pyz")
+        files.add((tmp_path / "tcp-pair.pyz").read_bytes())
 
-    assert len(sums) == 1
-    names = ZipFile(tmp_path / "dist/tcp-pair.pyz").namelist()
+    assert len(files) == 1
+    names = ZipFile(tmp_path / "tcp-pair.pyz").namelist()
     assert names == sorted(names)
-    assert (tmp_path / "dist/tcp-pair.pyz").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "tcp-pair.pyz").stat().st_mode & 0o777 == 0o755

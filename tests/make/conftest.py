@@ -1,193 +1,19 @@
-"""A folder with what make needs, and a docker first on PATH whose answers each test chooses."""
+"""The fixture of these tests."""
 
-import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.lib.support import PATIENCE, ROOT
-
-CONFIG = {
-    "name": "x",
-    "services": {
-        "server": {
-            "build": {"args": {"PYTHON_IMAGE": "'$image'"}},  # which the shell puts in
-            "networks": {"pair": {"ipv4_address": "198.18.0.2"}},
-        },
-        "client": {"networks": {"pair": {"ipv4_address": "198.18.0.3"}}},
-    },
-    "networks": {
-        "pair": {
-            "name": "x_pair",
-            "ipam": {"config": [{"subnet": "198.18.0.0/29", "ip_range": "198.18.0.4/30"}]},
-        }
-    },
-}
-# A pair whose client waits for its server, and gets the reply; down ends what runs until then.
-HEALTHY = {
-    "version *": "echo 28.5",
-    "compose ps --all --quiet *": 'echo "container-of-$5"',
-    "start --attach *client": """
-        echo 'T INFO waiting for 198.18.0.2:8888'
-        until [ -e server ] || [ -e down ]; do sleep 0.02; done
-        [ -e down ] && exit 143
-        echo 'SERVER OK - STATUS 200'""",
-    "start --attach *server": """
-        echo 'T INFO listening'; touch server
-        until [ -e down ]; do sleep 0.02; done""",
-    "compose up *": "rm -f down",
-    "compose down*": "touch down",
-    "network ls *": "echo abc",
-    "network inspect *": "echo '[]'",
-    # Our own image has the label that it was last made with.
-    "import *": 'printf "%s\n" "$@" | sed -n "s/--change=LABEL made-of=//p" >label',
-    "image inspect --format * tcp-pair-base:trixie": '[ -e label ] && echo "sha256:0 $(<label)"',
-}
-# A host of Debian with two sources, of which the first is no mirror of Debian.
-APT = {
-    "--print-uris update": """
-        echo "'http://one.example/dists/forky/InRelease' a 0"
-        echo "'http://two.example/debian/dists/forky/main/Packages.xz' b 0" """,
-    "-c * update *": """
-        grep -q two.example/debian "${2%/*}/sources.list" && exit
-        echo "E: no Release file in ${2%/*}/lists"; exit 100""",
-    "-c * download *": 'touch "$4_1.deb"',
-}
-# In the package of Compose there is what PLUGIN says.
-DPKG = {
-    "-x *": """
-        folder=$3/usr/libexec/docker/cli-plugins; mkdir -p "$folder"
-        printf '#!/bin/sh\n%s\n' "$PLUGIN" >"$folder/docker-compose"
-        chmod +x "$folder/docker-compose" """
-}
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-on_debian = pytest.mark.skipif(not KEYRING.exists(), reason="only Debian's keyring trusts Debian")
-
-
-class Project:
-    """The folder, and its programs: a shell script for each, with one answer for each pattern."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.bin, self.home = folder, folder / "bin", folder / "home"
-        self.cases: dict[str, str] = {}
-        self.started: list[subprocess.Popen[str]] = []
-        for name in ("bin", "home", "scratch"):
-            (folder / name).mkdir()
-        shutil.copy(ROOT / "Makefile", folder)
-        for name in ("app", "deploy", "scripts"):
-            (folder / name).symlink_to(ROOT / name)
-        (folder / "docker-compose.yml").touch()
-        (folder / "calls").touch()
-        self.env = {
-            "PATH": f"{self.bin}:{os.environ['PATH']}",
-            "HOME": str(self.home),
-            "TMPDIR": str(folder / "scratch"),
-            "PYTHON": sys.executable,
-            "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
-        }
-        self.answer("docker", HEALTHY)
-        self.answer("apt-get", APT)
-        self.answer("dpkg", DPKG)
-        self.answer("mmdebstrap", {"*": "echo made >${@: -2:1}"})
-        self.configure("python:3.14-slim")
-
-    def configure(self, base_image: str) -> None:
-        """Let Compose find this base image, unless .env has another."""
-        code = f"""
-            image=$(sed -n 's/^PYTHON_IMAGE=//p' .env 2>/dev/null | tail -n 1)
-            image=${{image:-{base_image}}}
-            echo '{json.dumps(CONFIG)}'"""
-        self.answer("docker", {"compose *config --format json": code})
-
-    def answer(self, program: str, answers: dict[str, str]) -> None:
-        """Let a program answer so, before the answers that it has already."""
-        new = ""
-        for pattern, code in answers.items():
-            escaped = pattern.replace(" ", r"\ ")
-            new += f"{escaped})\n{code};;\n"
-        self.cases[program] = new + self.cases.get(program, "")
-        calls = f'echo "${{0##*/}} $*" >>{self.folder}/calls'
-        path = self.bin / program
-        path.write_text(f'#!/usr/bin/env bash\n{calls}\ncase "$*" in\n{self.cases[program]}esac\n')
-        path.chmod(0o755)
-
-    @property
-    def calls(self) -> list[str]:
-        """What the programs have been called with."""
-        return (self.folder / "calls").read_text().splitlines()
-
-    def processes(self) -> list[int]:
-        """Find what runs of this test, whoever has started it; only Linux tells."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):  # gone meanwhile, or somebody else's
-                if f"TMPDIR={self.env['TMPDIR']}".encode() in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-        return found
-
-    def start(self, *command: str, **env: str) -> "subprocess.Popen[str]":
-        """Start a command in a process group of its own, as a shell does."""
-        process = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.env | env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.started.append(process)
-        return process
-
-    def run(self, *command: str, **env: str) -> tuple[int, list[str]]:
-        """Run a command to its end; return its exit code, and the lines that it shows."""
-        process = self.start(*command, **env)
-        shown, _ = process.communicate(timeout=PATIENCE)
-        assert "Traceback" not in shown, shown
-        assert self.env["TMPDIR"] not in shown, shown
-        return process.returncode, shown.splitlines()
-
-    def call(
-        self, main: str, *arguments: str, patch: str = "", **env: str
-    ) -> tuple[int, list[str]]:
-        """Run the main function of a script, after ``patch``, which may change a constant."""
-        imports = "from scripts import clean, common, demo, docker, pair, ready, run, run_tests"
-        code = f"{imports}\n{patch}\ncommon.end_with({main})"
-        return self.run(sys.executable, "-c", code, *arguments, **env)
-
-    def refusal(self, main: str, **env: str) -> str:
-        """Return what a script says last, which fails."""
-        code, lines = self.call(main, **env)
-        assert code == 1, lines
-        return lines[-1]
-
-
-def shown(process: "subprocess.Popen[str]", text: str) -> None:
-    """Read what is shown, up to a line with this text."""
-    assert process.stdout
-    assert any(text in line for line in process.stdout), f"ended without {text!r}"
-
-
-def ended(process: "subprocess.Popen[str]") -> list[str]:
-    """Return the rest of what is shown, without what make says of it, once it has ended."""
-    assert process.stdout
-    rest = process.stdout.read()
-    process.wait(PATIENCE)
-    assert "Traceback" not in rest
-    return [line for line in rest.splitlines() if not line.startswith("make: ")]
+from tests.lib.project import Project
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """Make the folder; at the end, leave nothing of what was started there."""
+    """Make a project; at the end, leave none of its processes."""
     project = Project(tmp_path)
     yield project
     (tmp_path / "down").touch()  # which stands for containers that are gone

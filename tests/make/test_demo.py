@@ -1,28 +1,25 @@
-"""The pair without Docker, played to its end: scripts.demo as `make demo` runs it."""
+"""`make demo`: the pair without Docker."""
 
+import os
 import re
 import signal
 import sys
 
 import pytest
 
+from scripts import demo
+from tests.lib.project import Project, ended, shown
 from tests.lib.support import linux_only
-from tests.make.conftest import Project, ended, shown
 
 DEMO = (sys.executable, "-m", "scripts.demo")
 # Which processes are left is read from /proc.
 pytestmark = [pytest.mark.slow, linux_only]
 
 
-def test_how_it_ends(project: Project) -> None:
-    """The client starts first, and the last line names its exit code; no locale loses a line."""
-    env = {
-        "REPLY_TIMEOUT": "0.1",
-        "DEADLINE": "2",
-        "RETRY_DELAY": "0.1",
-        "PYTHONIOENCODING": "ascii",
-    }
-    code, lines = project.run(*DEMO, MESSAGE="\xe9", REPLY="another", WRONG_REPLY="fail", **env)
+def test_demo_starts_client_first_and_names_its_exit_code(project: Project) -> None:
+    """The client starts first, and no locale loses a line."""
+    env = {"REPLY": "another", "WRONG_REPLY": "fail", "PYTHONIOENCODING": "ascii"}
+    code, lines = project.run(*DEMO, MESSAGE="\xe9", RETRY_DELAY="0.1", **env)
 
     assert code == 0
     assert re.fullmatch(r"client \| .* Connection refused \(attempt 1, .*", lines[1])
@@ -33,22 +30,18 @@ def test_how_it_ends(project: Project) -> None:
     assert project.processes() == []
 
 
-def test_a_silent_client(project: Project) -> None:
-    """The server starts after a while if LOG_LEVEL hides that the client waits."""
+def test_server_starts_after_a_while_if_the_log_hides_that_the_client_waits(
+    project: Project,
+) -> None:
+    """LOG_LEVEL=ERROR does not keep the server from starting."""
     env = {"LOG_LEVEL": "ERROR", "RETRY_DELAY": "0.1"}
+    code, lines = project.call("demo", patch="pair.PATIENCE = 0.3", **env)
 
-    assert project.call("demo.main", patch="pair.PATIENCE = 0.3", **env) == (
-        0,
-        [
-            "starting the client; the server follows once the client waits",
-            "client | SERVER OK - STATUS 200",
-            "the client ended with exit code 0: all went well",
-        ],
-    )
+    assert (code, lines[1]) == (0, "client | SERVER OK - STATUS 200")
 
 
-def test_ctrl_c(project: Project) -> None:
-    """Ctrl-C ends both processes."""
+def test_ctrl_c_ends_both_processes(project: Project) -> None:
+    """Ctrl-C ends client and server, and the demo reports it."""
     process = project.start(*DEMO, RETRY_DELAY="30", DRAIN_TIMEOUT="0")
     shown(process, "listening")
     process.send_signal(signal.SIGINT)
@@ -56,3 +49,13 @@ def test_ctrl_c(project: Project) -> None:
     assert ended(process)[-1] == "interrupted; nothing is left running"
     assert process.returncode == 128 + signal.SIGINT
     assert project.processes() == []
+
+
+@pytest.mark.parametrize("pid", [1, 19_999, 49_999])
+def test_port_is_below_those_that_the_system_gives(
+    pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's port is no ephemeral one, which a client on this host may take first."""
+    monkeypatch.setattr(os, "getpid", lambda: pid)
+
+    assert 1024 < demo.free_port() < 32_768

@@ -1,42 +1,51 @@
 """The other targets of make: what each runs, and that it ends as what it runs."""
 
-import json
+import hashlib
+import os
 import re
+import signal
 import sys
+from zipfile import ZipFile
 
 import pytest
 
+from tests.lib.project import Project, ended
 from tests.lib.support import ROOT, until
-from tests.make.conftest import Project, ended
 
 pytestmark = pytest.mark.slow
 
-# As python3 -m venv, and pip in what it makes, as far as venv.sh sees them.
-VENV = """
-    sleep 0.2; mkdir -p "$3/bin"; echo '#!/bin/sh
-    [ "$2" = pip ] && exit $PIP
-    exec {python} "$@"' >"$3/bin/python"; chmod +x "$3/bin/python" """
-NO_ROOT = "\nimport os; os.geteuid = lambda: 1000"
+# As python3 -m venv, whose pip is real, but only says what it would install.
+VENV = f"""
+    sleep 0.2; mkdir -p "$3/bin"; printf '#!/bin/sh\nexec {sys.executable} "$@"' >"$3/bin/python"
+    chmod +x "$3/bin/python" """
 NO_DOCKER = {"version *": "echo no daemon >&2; exit 1"}
 NO_ROUTE = {"build *": "echo no route >&2; exit 1"}
-NO_DAEMON = "The Docker daemon does not answer"
+LEFT_OUT = "Left out: tests whose requirements are missing: "
+NO_DAEMON = "The Docker daemon does not answer: no daemon"
+RUN_TESTS = (sys.executable, "-m", "tools.run_tests")
+INSTALLING = "Installing the tools of requirements/test.txt into .venv."
 
 
 @pytest.fixture
 def with_tools(project: Project) -> Project:
-    """Let the project have a virtual environment that is quickly made: of our own Python."""
+    """Let the project have a virtual environment that is quickly made, with one requirement."""
+    wheel, info = project.folder / "one-1-py3-none-any.whl", "one-1.dist-info"
+    with ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: one\nVersion: 1\n")
     (project.folder / "requirements").mkdir()
-    (project.folder / "requirements/test.txt").write_text("one\n")
-    project.answer(
-        "python", {"-m venv *": VENV.format(python=sys.executable), "*": f'{sys.executable} "$@"'}
-    )
-    project.env |= {"PYTHON": str(project.bin / "python"), "PIP": "0"}
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (project.folder / "requirements/test.txt").write_text(f"one==1 --hash=sha256:{digest}\n")
+    project.answer("python", {"-m venv *": VENV, "*": f'{sys.executable} "$@"'})
+    project.env |= {"PYTHON": str(project.bin / "python"), "PIP_FIND_LINKS": str(project.folder)}
+    project.env |= {"PIP_NO_INDEX": "1", "PIP_DRY_RUN": "1"}
     return project
 
 
 def with_test(project: Project, body: str) -> None:
     """Let the project have one test."""
-    (project.folder / "test_it.py").write_text(f"def test_it():\n    {body}\n")
+    (project.folder / "tests/all").mkdir(parents=True)
+    (project.folder / "tests/all/test_it.py").write_text(f"def test_it():\n    {body}\n")
 
 
 def test_help_names_every_target(project: Project) -> None:
@@ -50,17 +59,16 @@ def test_help_names_every_target(project: Project) -> None:
     assert {line.split()[0] for line in lines} == set(phony) - {"python", "docker", "venv"}
 
 
-def test_the_background(project: Project) -> None:
-    """Make up gets ready, builds and starts; make logs and make down are Compose's."""
-    for target, last in (("up", "up --detach"), ("logs", "logs"), ("down", "down")):
-        assert project.run("make", target) == (0, [])
-        assert project.calls[-1] == f"docker compose {last}"
-    assert project.calls.index("docker network ls --quiet") < project.calls.index(
-        "docker compose build"
-    )
+def test_up_looks_and_builds_before_it_starts(project: Project) -> None:
+    """Make up looks at the networks and builds both images, and then starts the pair."""
+    assert project.run("make", "up") == (0, [])
+
+    said = [f"docker {what}" for what in ("network ls --quiet", "compose build")]
+    assert [call for call in project.calls if call in said] == said
+    assert project.calls[-1] == "docker compose up --detach"
 
 
-def test_odd_surroundings(project: Project) -> None:
+def test_odd_surroundings_do_not_matter(project: Project) -> None:
     """PYTHONSAFEPATH hides no module; make -f from another folder says how to call it."""
     assert project.run("make", "run", PYTHONSAFEPATH="1")[0] == 0
     code, lines = project.run("sh", "-c", "cd home && make -f ../Makefile help")
@@ -69,145 +77,123 @@ def test_odd_surroundings(project: Project) -> None:
     assert "make runs in its own folder: make -C FOLDER TARGET" in lines[-1]
 
 
-@pytest.mark.parametrize("target", ["demo", "venv"])
-@pytest.mark.parametrize(
-    ("program", "said"),
-    [
-        ("exec /nowhere/python", "No such file or directory"),
-        (f'exec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2); $2"', "it is 3.9"),
-    ],
-    ids=["missing", "old"],
-)
-def test_a_python_that_does_not_do(project: Project, program: str, said: str, target: str) -> None:
-    """Make uses the Python that PYTHON names, or says why it cannot."""
-    project.answer("mine", {"*": program})
+@pytest.mark.parametrize("version", [None, (3, 10, 9)])
+def test_python_that_is_missing_or_old_is_refused(
+    project: Project, version: tuple[int, ...] | None
+) -> None:
+    """Make uses the Python that PYTHON names, or says which one it needs."""
     mine = project.bin / "mine"
-    code, lines = project.run("make", target, PYTHON=str(mine))
+    if version:
+        old = f'-c "import sys; sys.version_info = {version}; $2"'
+        project.answer("mine", {"*": f"exec {sys.executable} {old}"})
+    code, lines = project.run("make", "demo", PYTHON=str(mine))
 
     assert code == 2
-    assert lines[0].endswith(f"does not run as Python 3.11 or later: {said}")
-
-
-def test_make_test_changes_no_line_of_env(with_tools: Project) -> None:
-    """The status is pytest's; neither .env nor the home is written, whichever base is taken."""
-    with_test(with_tools, "assert False")
-    (with_tools.folder / ".env").write_text("PYTHON_IMAGE=tcp-pair-base:trixie\n")
-    code, lines = with_tools.run("make", "test", "TESTS=test_it.py")
-
-    assert code == 2, lines
-    assert (with_tools.folder / ".env").read_text() == "PYTHON_IMAGE=tcp-pair-base:trixie\n"
-    assert not any(with_tools.home.iterdir())
+    assert f"{mine} does not run as Python 3.11 or later: install that, or name it" in lines[-2]
 
 
 @pytest.mark.parametrize(
-    ("answers", "patch", "said"),
-    [
-        (NO_DOCKER, "", f"{NO_DAEMON}: .* Docker says: no daemon"),
-        (NO_ROUTE, "", "Cannot build tcp-pair-services:trixie: no route"),
-        ({}, NO_ROOT, "tests/all/swarm needs root .*"),
-    ],
-    ids=["no docker", "no services", "no root"],
+    ("answers", "said"),
+    [(NO_DOCKER, NO_DAEMON), (NO_ROUTE, "Cannot build tcp-pair-services:trixie: no route")],
+    ids=["no docker", "no services"],
 )
-def test_what_cannot_be_tested(
-    project: Project, answers: dict[str, str], patch: str, said: str
+def test_last_line_names_what_is_left_out(
+    with_tools: Project, answers: dict[str, str], said: str
 ) -> None:
-    """The other tests run with pytest's status, and the last line names what is left out."""
-    (project.folder / "tests/all").mkdir(parents=True)
-    test = project.folder / "tests/all/test_it.py"
-    test.write_text("def test_it():\n    assert False\n")
-    project.answer("docker", answers)
-    code, lines = project.call("run_tests.main", "tests/all/test_it.py", patch=patch)
+    """The other tests run with pytest's status; REQUIRE_DOCKER=1 runs none."""
+    with_test(with_tools, "open('ran', 'w').close(); assert False")
+    with_tools.answer("docker", answers)
+    command = "make", "--silent", "test", "TESTS=tests/all"
 
-    assert code == 1
-    assert re.fullmatch(f"Left out: (tests whose requirements are missing: )?{said}", lines[-1])
-
-
-def test_docker_is_required(project: Project) -> None:
-    """REQUIRE_DOCKER=1 without Docker runs no test."""
-    project.answer("docker", NO_DOCKER)
-
-    assert project.refusal("run_tests.main", REQUIRE_DOCKER="1").startswith(NO_DAEMON)
+    code, lines = with_tools.run(*command, REQUIRE_DOCKER="1")
+    assert (code, lines[-2]) == (2, said)
+    assert not (with_tools.folder / "ran").exists()
+    code, lines = with_tools.run(*command)
+    assert (code, lines[-2]) == (2, LEFT_OUT + said)
+    assert (with_tools.folder / "ran").exists()
 
 
-def test_the_cluster_needs_root(project: Project) -> None:
-    """Make test-cluster without root is refused."""
-    said = "Left out: tests/all/swarm needs root (sudo make test-cluster)."
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [(0, NO_DAEMON), (1000, "Tests of Docker Swarm need root: sudo make test-cluster")],
+)
+def test_swarm_tests_are_never_skipped(with_tools: Project, user: int, said: str) -> None:
+    """Make test-cluster fails without Docker, and without root."""
+    with_tools.answer("id", {"-u": f"echo {user}"})
+    with_tools.answer("docker", NO_DOCKER)
+    code, lines = with_tools.run("make", "test-cluster")
 
-    assert project.call("run_tests.main", "tests/all/swarm", patch=NO_ROOT) == (1, [said])
+    assert (code, lines[-2]) == (2, said)
 
 
-def test_the_images_are_handed_on(project: Project) -> None:
+def test_tests_get_the_images_by_name(project: Project) -> None:
     """The environment names base image and built images; the built ones are removed afterwards."""
-    with_test(
-        project,
-        "import os; names = ('PYTHON_IMAGE', 'TEST_RUN', 'SERVER_IMAGE', 'CLIENT_IMAGE')"
-        "; open('named', 'w').write(' '.join(os.environ[n] for n in names))",
-    )
-    project.configure("mine:1")
+    names = "PYTHON_IMAGE", "TEST_RUN", "SERVER_IMAGE", "CLIENT_IMAGE"
+    values = f"' '.join(os.environ[name] for name in {names})"
+    with_test(project, f"import os; open('named', 'w').write({values})")
     project.answer("docker", {"ps *": "echo left-container", "images *": "echo left-image:1"})
+    (project.folder / ".env").write_text("PYTHON_IMAGE=tcp-pair-base:trixie\n")
 
-    code, lines = project.call("run_tests.main", "test_it.py")
+    code, lines = project.run(*RUN_TESTS, "tests")
     assert code == 0, lines
     base, run, *images = (project.folder / "named").read_text().split()
-    assert (base, *images) == ("mine:1", f"{run}-server", f"{run}-client")
-    assert f"docker compose --project-name={run} build" in project.calls
-    assert "docker rm --force --volumes left-container" in project.calls
-    assert "docker rmi left-image:1" in project.calls
-    assert f"docker ps --all --format={{{{.Names}}}} --filter=name=^/?{run}" in project.calls
+    assert (base, *images) == ("python:3.14-slim", f"{run}-server", f"{run}-client")
+    assert (project.folder / ".env").read_text() == "PYTHON_IMAGE=tcp-pair-base:trixie\n"
+    assert {
+        f"docker compose --project-name={run} build",
+        f"docker ps --all --format={{{{.Names}}}} --filter=name=^/?{run}",
+        "docker rm --force --volumes left-container",
+        "docker rmi left-image:1",
+    } <= {*project.calls}
 
 
-def test_interrupted_tests(project: Project) -> None:
-    """A SIGTERM to make's child alone ends pytest and its workers in their own way."""
+def test_interrupted_tests_leave_nothing(project: Project) -> None:
+    """Ctrl-C ends pytest in its own way, and what the run has made is removed."""
     with_test(project, "import pathlib, time; pathlib.Path('started').touch(); time.sleep(60)")
-    process = project.start(sys.executable, "-m", "scripts.run_tests", "test_it.py")
+    project.answer("docker", {"images *": "echo left-image:1"})
+    process = project.start(*RUN_TESTS, "tests")
     until((project.folder / "started").exists)
-    process.terminate()
+    os.killpg(process.pid, signal.SIGINT)
+    ended(process)
 
-    assert any("KeyboardInterrupt" in line for line in ended(process))
     assert process.returncode == 2  # pytest's code for it
+    assert "docker rmi left-image:1" in project.calls
 
 
-def test_the_tools_are_installed_once(with_tools: Project) -> None:
-    """Two runs at once install the tools once, and a later one only if a pin changes."""
-    said = ["Installing the tools of requirements/test.txt into .venv."]
+def test_tools_are_installed_once(with_tools: Project) -> None:
+    """Two runs at once install the tools once, and a later one if a pin or the folder changes."""
     two = [with_tools.start("make", "venv") for _ in range(2)]
-    assert sorted(map(ended, two)) == [[], said]
+    assert [lines[:1] for lines in sorted(map(ended, two))] == [[], [INSTALLING]]
     assert with_tools.run("make", "venv") == (0, [])
-    (with_tools.folder / "requirements/test.txt").write_text("two\n")
+    copy = "cp -r Makefile scripts requirements .venv home && make -C home venv"
+    assert INSTALLING in with_tools.run("sh", "-c", copy)[1]
+    with (with_tools.folder / "requirements/test.txt").open("a") as file:
+        file.write("# changed\n")
     (with_tools.folder / ".venv/old").touch()
-    assert with_tools.run("make", "venv") == (0, said)
+    assert with_tools.run("make", "venv")[1][0] == INSTALLING
     assert not (with_tools.folder / ".venv/old").exists()
 
 
-def test_tools_that_cannot_be_installed(with_tools: Project) -> None:
-    """A failure of pip is reported, and the next run tries again."""
-    (with_tools.folder / "requirements/bench.txt").touch()
-    for pip in ("1", "0"):
-        _, lines = with_tools.run("make", "bench", PIP=pip)
-        assert lines[0] == "Installing the tools of requirements/bench.txt into .venv-bench."
-        assert any(line.startswith("pip failed, see above") for line in lines) == (pip == "1")
+def test_tool_without_a_hash_is_not_installed(with_tools: Project) -> None:
+    """Pip refuses a requirement without a hash, and the next run tries again."""
+    requirements = with_tools.folder / "requirements/test.txt"
+    requirements.write_text("one==1\n")
+
+    for _ in range(2):
+        code, lines = with_tools.run("make", "venv")
+        assert (code, lines[0]) == (2, INSTALLING)
 
 
-def test_no_module_venv(with_tools: Project) -> None:
-    """A Python that cannot make environments is named, with Debian's package for it."""
-    with_tools.answer("python", {"-c import ensurepip, venv": "exit 1"})
-    code, lines = with_tools.run("make", "venv")
-
-    assert code == 2
-    assert "install what it lacks (Debian: sudo apt-get install python3-venv)" in lines[0]
-
-
-@pytest.mark.parametrize("changed", [False, True])
-def test_clean(project: Project, changed: bool) -> None:
-    """All that make made goes: files, labelled images, Compose if it is unchanged; .env stays."""
+@pytest.mark.parametrize("compose", ["ours", "theirs"])
+def test_clean_removes_what_make_has_made(project: Project, compose: str) -> None:
+    """Files, labelled images and an unchanged Compose of ours go; .env and images in use stay."""
     plugins = project.home / ".docker/cli-plugins"
     plugins.mkdir(parents=True)
     (plugins / "docker-compose").write_text("ours")
     project.run("sh", "-c", f"cksum <{plugins}/docker-compose >{plugins}/.tcp-pair-compose")
-    if changed:
-        (plugins / "docker-compose").write_text("theirs")
+    (plugins / "docker-compose").write_text(compose)
     before = sorted(project.folder.iterdir())
-    for name in (".venv", ".venv-lint", ".venv-bench", "docs/__pycache__", ".ruff_cache", "dist"):
+    for name in (".venv", ".venv-compose", ".venv-lint", "docs/__pycache__", ".ruff_cache", "dist"):
         (project.folder / name).mkdir(parents=True)
     for name in ("packets.pcap", "packets.log", "packets.html", ".env", ".env.mine"):
         (project.folder / name).touch()
@@ -215,10 +201,10 @@ def test_clean(project: Project, changed: bool) -> None:
     of_debian = "image ls --all --quiet --filter=label=made-of --filter=reference=*"
     nameless = "image ls --all --quiet --filter=label=tcp-pair --filter=dangling=true"
     project.answer("docker", {of_this_folder: "echo one two one", of_debian: "echo three"})
-    project.answer("docker", {nameless: "echo four"})
+    project.answer("docker", {nameless: "echo four", "rmi three": "echo in use >&2; exit 1"})
 
-    assert project.run("make", "clean") == (0, [])
-    assert [path.name for path in plugins.iterdir()] == ["docker-compose"] * changed
+    assert project.run("make", "clean") == (0, ["Some images stay: in use"])
+    assert [path.name for path in plugins.iterdir()] == ["docker-compose"] * (compose == "theirs")
     left = {path.name for path in project.folder.iterdir() if path not in before}
     assert left - {"down"} == {".env", ".env.mine", "docs"}
     assert not any((project.folder / "docs").iterdir())
@@ -227,47 +213,8 @@ def test_clean(project: Project, changed: bool) -> None:
     assert "docker compose down --remove-orphans" in project.calls
 
 
-def test_an_image_that_is_in_use(project: Project) -> None:
-    """Make clean goes on after an image that Docker keeps, and gives Docker's reason."""
-    project.answer("docker", {"image ls *": "echo one", "rmi *": "echo in use >&2; exit 1"})
-
-    assert project.refusal("clean.main") == "Some images stay: in use"
-    assert project.calls.count("docker rmi one") == 4
-
-
-def test_clean_without_compose(project: Project) -> None:
-    """Make clean without Compose v2 says that images stay."""
-    project.answer("docker", {"compose version": "exit 1"})
-
-    said = "Images cannot be removed: Docker has no Compose v2."
-    assert project.refusal("clean.main") == said
-
-
-def test_record(project: Project) -> None:
-    """The picture is of what make run shows."""
-    (project.folder / "docs").mkdir()
-    code, _ = project.run("make", "record")
-    picture = (project.folder / "docs/run.svg").read_text()
-
-    assert code == 0
-    assert "the client ended with exit code 0: all went well</text>" in picture
-    assert re.search(r'class="server"[^>]+>server \| T INFO listening<', picture)
-
-
-def test_no_swarm(project: Project) -> None:
-    """Make fleet-check says so on a node that is no manager of a Swarm."""
-    environment = {"DEADLINE": "1", "MESSAGE": "", "REPLY": "x"}
-    service = {"image": "x", "environment": environment}
-    config = json.dumps({"services": {"client": service, "server": service}})
-    no_swarm = "echo no swarm >&2; exit 1"
-    project.answer("docker", {"compose --file *": f"echo '{config}'", "node ls *": no_swarm})
-    code, lines = project.run("make", "fleet-check")
-
-    assert (code, lines[0]) == (2, "fleet-check: docker node ls: no swarm")
-
-
 @pytest.mark.parametrize("command", ["make run >&-", "make run | head -n 1"])
-def test_nobody_reads(project: Project, command: str) -> None:
+def test_run_ends_even_if_nobody_reads(project: Project, command: str) -> None:
     """The pair runs to its end with a closed output, and with one that nobody reads."""
     code, _ = project.run("bash", "-o", "pipefail", "-c", command)
 

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
+from tests.lib.project import Project, ended, shown
 from tests.lib.support import until
-from tests.make.conftest import Project, ended, shown
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +20,7 @@ STAYING = {
 HANGING = "exec sleep 60"
 # At the end, and not before the containers are created.
 HANGING_DOWN = {"compose down": f"! grep -q 'start --attach' calls || {HANGING}"}
+DOWN = "docker compose down"
 
 
 def called(project: Project, command: str) -> None:
@@ -27,128 +28,119 @@ def called(project: Project, command: str) -> None:
     until(lambda: any(call.startswith(f"docker {command}") for call in project.calls))
 
 
-def test_the_main_job(project: Project) -> None:
+def test_run_shows_both_logs_and_the_result(project: Project) -> None:
     """The client starts first, the server once it waits; the result and down follow."""
     code, lines = project.run("make", "run")
 
     assert code == 0
-    # Client and server are two processes: what they say last comes in any order.
+    # Client and server are two processes: their last lines come in any order.
     assert lines[:2] == [
         "starting the client; the server follows once the client waits",
         "client | T INFO waiting for 198.18.0.2:8888",
     ]
-    assert sorted(lines[2:-1]) == ["client | SERVER OK - STATUS 200", "server | T INFO listening"]
+    both = ["client | SERVER OK - STATUS 200", r"server | T INFO listening \xff"]
+    assert sorted(lines[2:-1]) == both
     assert lines[-1] == "the client ended with exit code 0: all went well"
     assert project.calls[-7:] == [
-        "docker compose down",
+        DOWN,
         "docker compose up --no-start",
         "docker compose ps --all --quiet client",
         "docker compose ps --all --quiet server",
         "docker start --attach container-of-client",
         "docker start --attach container-of-server",
-        "docker compose down",
+        DOWN,
     ]
 
 
 @pytest.mark.parametrize(
     ("server", "code", "exit_code"), [("exit 0", 0, 1), ("kill -KILL $$", 137, 137)]
 )
-def test_a_server_that_ends_first(project: Project, server: str, code: int, exit_code: int) -> None:
-    """A server that ends first is a failure, whatever its exit code."""
+def test_server_that_ends_first_is_a_failure(
+    project: Project, server: str, code: int, exit_code: int
+) -> None:
+    """A server that ends first makes the run fail, whatever its exit code."""
     project.answer("docker", {"start --attach *server": server} | STAYING)
     said = f"the server ended before the client with exit code {code}: see its log above"
 
-    returned, lines = project.call("run.main")
+    returned, lines = project.call("run")
     assert (returned, lines[-1]) == (exit_code, said)
 
 
 @pytest.mark.parametrize(
     ("answers", "said", "down"),
     [
-        ({"compose ps --quiet": "echo abc"}, "The pair is already running: make down", False),
-        ({"compose up *": "echo no room >&2; exit 1"}, "docker compose up: no room", True),
+        ({"compose ps --quiet": "echo abc"}, "The pair is already running: make down first.", 0),
+        ({"compose up *": "echo no room >&2; exit 1"}, "docker compose up: no room", 2),
+        (HANGING_DOWN, "docker compose down has not answered for 1 s.", 2),
     ],
-    ids=["running", "create"],
+    ids=["running", "create", "hanging"],
 )
-def test_what_goes_wrong(project: Project, answers: dict[str, str], said: str, down: bool) -> None:
-    """What this run may have created is taken down, but never another's pair."""
+def test_own_pair_is_taken_down_after_an_error(
+    project: Project, answers: dict[str, str], said: str, down: int
+) -> None:
+    """An error is reported, and another run's pair is never taken down."""
     project.answer("docker", answers)
+    code, lines = project.call("run", patch="docker.ANSWER = 1")
 
-    assert project.refusal("run.main").startswith(said)
-    assert (project.calls[-1] == "docker compose down") == down
+    assert (code, lines[-1]) == (1, said)
+    assert project.calls.count(DOWN) == down
 
 
-def test_two_at_once(project: Project) -> None:
-    """The second run leaves the first one's pair alone."""
+def test_second_run_leaves_the_first_alone(project: Project) -> None:
+    """A second run in the same folder is refused."""
     project.answer("docker", STAYING)
     first = project.start("make", "run")
     shown(first, "client | ")
 
     said = "Another `make run` is running here; wait for it to finish."
-    assert project.call("run.main") == (1, [said])
-    assert project.calls.count("docker compose down") == 1
+    assert project.call("run") == (1, [said])
+    assert project.calls.count(DOWN) == 1
 
 
-def test_a_closed_terminal(project: Project) -> None:
-    """SIGHUP, which the whole group gets, takes the pair down by Docker."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_takes_the_pair_down(project: Project, number: int) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal reach the containers through Docker alone."""
     project.answer("docker", STAYING)
     process = project.start(*RUN)
     shown(process, "client | ")
-    os.killpg(process.pid, signal.SIGHUP)
+    os.killpg(process.pid, number)
     lines = ended(process)
 
-    assert process.returncode == 128 + signal.SIGHUP
+    assert process.returncode == 128 + number
     assert lines[-1] == "interrupted; nothing is left running"
     assert not any("reached" in line for line in lines)
-    assert project.calls.count("docker compose down") == 2
+    assert project.calls.count(DOWN) == 2
 
 
-def test_ctrl_c_while_it_is_created(project: Project) -> None:
-    """What Docker is creating is created to its end, and then taken down."""
-    project.answer(
-        "docker", {"compose up *": "until [ -e go ]; do sleep 0.02; done; rm down"} | STAYING
-    )
+def test_ctrl_c_while_the_pair_is_created_takes_it_down(project: Project) -> None:
+    """Docker finishes what it creates, and then the pair is taken down."""
+    project.answer("docker", STAYING)
+    project.answer("docker", {"compose up *": "until [ -e go ]; do sleep 0.02; done; rm down"})
     process = project.start("make", "run")
     called(project, "compose up")
     os.killpg(process.pid, signal.SIGINT)
     (project.folder / "go").touch()
 
     assert ended(process)[-1] == "interrupted; nothing is left running"
-    assert project.calls.count("docker compose down") == 2
+    assert project.calls.count(DOWN) == 2
 
 
-def test_a_second_ctrl_c(project: Project) -> None:
-    """The second signal ends the run at once, and the command for what may be left is named."""
-    project.answer("docker", HANGING_DOWN | STAYING)
+@pytest.mark.parametrize(
+    ("answers", "signals"),
+    [({"compose build": HANGING}, 1), (HANGING_DOWN | STAYING, 2)],
+    ids=["before the pair is created", "twice"],
+)
+def test_ctrl_c_ends_the_run_at_once(
+    project: Project, answers: dict[str, str], signals: int
+) -> None:
+    """Ctrl-C during the build and a second one during the end do not wait for Docker."""
+    project.answer("docker", answers)
     process = project.start(*RUN)
-    shown(process, "client | ")
+    called(project, "compose build" if signals == 1 else "start --attach")
     os.killpg(process.pid, signal.SIGINT)
-    until(lambda: project.calls.count("docker compose down") == 2)
-    # Another one, since two of the same may be one.
-    os.killpg(process.pid, signal.SIGTERM)
+    if signals == 2:
+        until(lambda: project.calls.count(DOWN) == 2)
+        os.killpg(process.pid, signal.SIGINT)
 
-    assert ended(process)[-1] == "interrupted; containers may be left: make down"
-    assert process.returncode == 128 + signal.SIGINT
-
-
-def test_ctrl_c_before_anything_is_created(project: Project) -> None:
-    """Ctrl-C during the build ends the run without a word."""
-    project.answer("docker", {"compose build": HANGING})
-    process = project.start(*RUN)
-    called(project, "compose build")
-    os.killpg(process.pid, signal.SIGINT)
-
-    assert (ended(process), process.returncode) == ([], -signal.SIGINT)
-    assert "docker compose down" not in project.calls
-
-
-def test_a_docker_that_hangs(project: Project) -> None:
-    """A Docker that does not answer is given up, and the command for what may be left is named."""
-    project.answer("docker", HANGING_DOWN)
-    code, lines = project.call("run.main", patch="docker.ANSWER = 1")
-
-    assert code == 1
-    assert lines[-2:] == [
-        "docker compose down has not answered for 1 s.",
-        "Containers may be left: make down.",
-    ]
+    assert process.wait() == -signal.SIGINT
+    assert project.calls.count(DOWN) == 2 * (signals - 1)

@@ -1,4 +1,4 @@
-"""What is written down more than once is the same everywhere: defaults, names, exit codes."""
+"""A default that stands in several files is the same in all of them."""
 
 import re
 from typing import Any
@@ -9,6 +9,7 @@ from dotenv import dotenv_values
 
 from app.config import ClientConfig, Environment, ServerConfig
 from app.services import SERVICES
+from scripts.ready import DEFAULT
 from tests.lib.support import ROOT
 
 
@@ -19,9 +20,8 @@ def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:
     return {name: default for name, (default, *_) in env.asked.items() if default}
 
 
-IMAGE = "python:3.14-slim"
 NETWORK = {
-    "PYTHON_IMAGE": IMAGE,
+    "PYTHON_IMAGE": DEFAULT,
     "SUBNET": "192.168.15.0/24",
     "IP_RANGE": "192.168.15.128/25",
     "CLIENT_HOST": "192.168.15.20",
@@ -40,16 +40,9 @@ def load_services(path: str) -> Any:
     return yaml.safe_load((ROOT / path).read_text())["services"]
 
 
-def test_the_example_has_every_default() -> None:
-    """.env.example carries every variable of .env, and each has the default of the programs."""
+def test_example_has_every_default() -> None:
+    """.env.example contains every variable of .env with the programs' default."""
     assert dotenv_values(ROOT / ".env.example") == DOTENV
-
-
-def test_the_example_quotes_what_compose_would_read() -> None:
-    """A value that Compose could take apart stands in single quotes."""
-    for line in (ROOT / ".env.example").read_text().splitlines():
-        if line and not line.startswith("#"):
-            assert re.fullmatch(r"[A-Z_]+=('[^']*'|[^\s'\"\\$#]*)", line)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +54,8 @@ def test_the_example_quotes_what_compose_would_read() -> None:
         ("examples/wait-for-two.yml", {"PYTHON_IMAGE"}),
     ],
 )
-def test_compose_has_no_default_but_what_it_needs(path: str, needed: set[str]) -> None:
-    """It is that of .env.example, as ${NAME-default}: an empty value is the program's to judge."""
+def test_compose_files_have_only_the_defaults_that_they_need(path: str, needed: set[str]) -> None:
+    """A default in a Compose file is that of .env.example, as ${NAME-default} and never as :-."""
     text = re.sub(r"(?m)#.*", "", (ROOT / path).read_text())
     found = {}
     for form in re.findall(r"\$\S*", text):
@@ -87,20 +80,20 @@ def test_compose_has_no_default_but_what_it_needs(path: str, needed: set[str]) -
         ),
     ],
 )
-def test_each_service_gets_what_it_reads(path: str, service: str, set_here: dict[str, str]) -> None:
-    """All its variables, and no other, are passed on by name, but for those set in the file."""
+def test_service_gets_what_it_reads(path: str, service: str, set_here: dict[str, str]) -> None:
+    """A service gets all its variables and no other, by name if the file does not set them."""
     environment = load_services(path)[service]["environment"]
 
     assert environment == dict.fromkeys(READS[service]) | set_here
 
 
-def test_the_images_have_the_same_default_base() -> None:
+def test_images_have_the_same_default_base() -> None:
     """A build without Compose starts from the image that .env.example names."""
     for name in ("Dockerfile.server", "Dockerfile.client"):
-        assert f"ARG PYTHON_IMAGE={IMAGE}\n" in (ROOT / name).read_text()
+        assert f"ARG PYTHON_IMAGE={DEFAULT}\n" in (ROOT / name).read_text()
 
 
-def test_a_stop_is_over_before_docker_kills() -> None:
+def test_stop_ends_before_docker_kills() -> None:
     """DRAIN_TIMEOUT stays below the server's stop_grace_period."""
     grace = load_services("docker-compose.yml")["server"]["stop_grace_period"]
 
@@ -108,8 +101,8 @@ def test_a_stop_is_over_before_docker_kills() -> None:
 
 
 @pytest.mark.parametrize("path", ["docs/reference.md", "docs/pt-BR/referencia.md"])
-def test_the_reference_has_each_protocol_and_its_port(path: str) -> None:
-    """The table of services has a row for each row of the program's."""
+def test_reference_has_each_protocol_and_its_port(path: str) -> None:
+    """The table of services has a row for each protocol of the program."""
     rows = re.findall(r"(?m)^\| `([a-z0-9]+)` \| (\d+) \|", (ROOT / path).read_text())
 
     assert rows == [(name, port) for name, (port, *_) in SERVICES.items()]

@@ -1,4 +1,4 @@
-"""What is looked at before any container is started."""
+"""The look at addresses and time-outs before any container is started."""
 
 import re
 from ipaddress import IPv4Address
@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
+from scripts import preflight
 from scripts.common import Problem
-from scripts.preflight import check, is_local
+from scripts.preflight import check_addresses, check_drain, is_local
 from tests.lib.support import ROOT
 
 EXAMPLE = {name: text or "" for name, text in dotenv_values(ROOT / ".env.example").items()}
@@ -22,8 +23,8 @@ NETWORKS: list[dict[str, Any]] = [
 ]
 
 NARROW = {
-    "SUBNET": "198.18.0.0/29",
-    "IP_RANGE": "198.18.0.4/30",
+    "SUBNET": "198.18.0.0/27",
+    "IP_RANGE": "198.18.0.16/28",
     "SERVER_HOST": "198.18.0.2",
     "CLIENT_HOST": "198.18.0.3",
 }
@@ -49,7 +50,9 @@ def network(name: str, subnet: str) -> dict[str, Any]:
 
 def judge(*networks: dict[str, Any], local: str = "", **lines: str) -> None:
     """Check these lines on a host with these networks and an address of its own."""
-    check(config(**lines), [*NETWORKS, *networks], lambda address: str(address) == local)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preflight, "is_local", lambda address: str(address) == local)
+        check_addresses(config(**lines), [*NETWORKS, *networks])
 
 
 def given(text: str) -> dict[str, str]:
@@ -67,23 +70,25 @@ def given(text: str) -> dict[str, str]:
     ],
     ids=str,
 )
-def test_what_is_left_to_docker(lines: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Preflight says nothing about what works or what Docker itself refuses."""
+def test_preflight_leaves_to_docker_what_docker_refuses(
+    lines: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Preflight is silent about lines that work and about those that Docker itself refuses."""
     judge(**lines)
 
     assert capsys.readouterr().out == ""
 
 
-def test_networks_that_are_not_in_the_way() -> None:
+def test_own_and_external_networks_are_not_in_the_way() -> None:
     """The pair's own network with another subnet passes, and so does an external one."""
     judge(network("x_pair", "192.168.0.0/16"))
     external = config()
     external["networks"]["pair"] = {"name": "theirs", "external": True}
-    check(external, [network("theirs", EXAMPLE["SUBNET"])], lambda _: True)
+    check_addresses(external, [network("theirs", EXAMPLE["SUBNET"])])
 
 
-def test_a_network_in_the_way() -> None:
-    """An overlap is refused with the network's name, how to remove it, and lines that fit."""
+def test_overlap_is_refused_with_lines_that_fit() -> None:
+    """An overlap is refused with the network's name, how to remove it, and lines for .env."""
     minikube = network("minikube", "192.168.0.0/20")
     with pytest.raises(Problem) as caught:
         judge(minikube)
@@ -102,24 +107,19 @@ def test_a_network_in_the_way() -> None:
 
 @pytest.mark.parametrize("name", ["SERVER_HOST", "CLIENT_HOST"])
 @pytest.mark.parametrize("lines", [EXAMPLE, NARROW], ids=["usual", "too narrow for ours"])
-def test_an_address_of_this_host(
-    name: str,
-    lines: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_address_of_this_host_gets_a_warning(
+    name: str, lines: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The host's own address passes with a warning, lines that fit, and what hides them."""
-    monkeypatch.setenv("SUBNET", "")
+    """The host's own address passes with a warning and lines in another subnet."""
     judge(local=lines[name], **lines)
 
     said = capsys.readouterr().out
     assert said.startswith(f"{name}={lines[name]} is this computer's own")
     assert given(said)["SUBNET"] == "192.168.16.0/24"
-    assert said.endswith("come before .env: unset SUBNET\n")
 
 
-def test_an_address_inside_the_range(capsys: pytest.CaptureFixture[str]) -> None:
-    """An address inside IP_RANGE passes with a warning and lines that fit in the same subnet."""
+def test_address_inside_the_range_gets_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    """An address inside IP_RANGE passes with a warning and lines in the same subnet."""
     judge(SERVER_HOST="192.168.15.130")
 
     said = capsys.readouterr().out
@@ -136,16 +136,11 @@ def test_an_address_inside_the_range(capsys: pytest.CaptureFixture[str]) -> None
         *(("3s", "soon", True), ("3s", None, True)),  # the server refuses it, or has its default
     ],
 )
-def test_a_drain_that_docker_may_cut_short(
+def test_drain_that_docker_may_cut_short_gets_a_warning(
     grace: str | None, drain: str | None, fits: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A DRAIN_TIMEOUT not below the stop grace period passes with a warning."""
-    changed = config()
-    changed["services"]["server"] |= {
-        "environment": {"DRAIN_TIMEOUT": drain},
-        "stop_grace_period": grace,
-    }
-    check(changed, NETWORKS, lambda _: False)
+    check_drain({"environment": {"DRAIN_TIMEOUT": drain}, "stop_grace_period": grace})
 
     said = capsys.readouterr().out
     assert bool(said) != fits
@@ -155,6 +150,6 @@ def test_a_drain_that_docker_may_cut_short(
 @pytest.mark.parametrize(
     ("address", "local"), [("127.0.0.1", True), ("192.0.2.254", False), ("255.255.255.255", False)]
 )
-def test_what_is_local(address: str, local: bool) -> None:
-    """The kernel knows its own addresses; nothing is sent to others to find out."""
+def test_kernel_knows_its_own_addresses(address: str, local: bool) -> None:
+    """An address is told apart from others without sending anything."""
     assert is_local(IPv4Address(address)) is local

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from scripts.dist import build_pyz
 from tests.lib.commands import Command, commands, commands_for, pasted, shape
 from tests.lib.documents import DOCUMENTS, Document
 from tests.lib.support import PATIENCE, until
 from tests.lib.wire import Wire, wire
+from tools.dist import build_pyz
 
 pytestmark = pytest.mark.slow
 

@@ -14,10 +14,10 @@ from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
 from app import __version__
-from scripts.dist import build_pyz
 from tests.lib.containers import PATIENCE, Json, exit_code, logged, logs
 from tests.lib.services import SERVICES
 from tests.lib.support import ROOT, until
+from tools.dist import build_pyz
 
 Find = Callable[[str], Container]
 

@@ -12,13 +12,12 @@ from secrets import token_hex
 
 from scripts import docker, ready
 from scripts.common import Problem, end_with, say
-from scripts.services_image import services_image
+from tools.services_image import services_image
 
-PROMISE = "tests/test_client_waits_for_server.py"
-QUICK = ["tests/docker", "tests/make", "tests/loopback", "tests/unit", "tests/documents"]
-QUICK.append("tests/packets")
+QUICK = ["tests/test_client_waits_for_server.py", "tests/docker", "tests/make", "tests/loopback"]
+QUICK += ["tests/unit", "tests/documents", "tests/packets"]
 # The slowest first, so that no worker ends with them alone.
-LONG = ["tests/all/swarm", "tests/all/load", "tests/all"]
+ALL = [QUICK[0], "tests/all/swarm", "tests/all/load", "tests/all", *QUICK[1:]]
 # A group, such as all tests of Swarm, stays on one worker.
 PARALLEL = ("-nauto", "--dist=loadgroup", "--no-loadscope-reorder")
 # What lists the things of a run by name, and what removes them. Images by name: they share IDs.
@@ -32,7 +31,7 @@ KINDS = (
 def prepare(run: str, *, services: bool) -> None:
     """Build the images, and name them in the environment of the tests. Raises Problem."""
     docker.make_ready()
-    base = ready.base_image()
+    base = ready.base_image(ready.configured(docker.compose_config()))
     names = {f"{service.upper()}_IMAGE": f"{run}-{service}" for service in ("server", "client")}
     os.environ |= names | {"PYTHON_IMAGE": base, "TEST_RUN": run}
     ready.build(f"--project-name={run}")
@@ -40,46 +39,26 @@ def prepare(run: str, *, services: bool) -> None:
         os.environ["SERVICES_IMAGE"] = services_image(base)
 
 
-def sweep(run: str) -> None:
-    """Remove what this run has made and not removed, as when it is interrupted."""
-    for query, remove in KINDS:
-        if names := docker.run(*(query % run).split()).stdout.split():
-            docker.run(*remove.split(), *names)
-
-
 def main() -> int:
-    chosen = sys.argv[1:] or [PROMISE, *QUICK]
-    if chosen == ["all"]:
-        chosen = [PROMISE, *LONG, *QUICK]
-    run, skipped = f"tcp-pair-test-{token_hex(4)}", []
-    if os.geteuid() and any(name.startswith("tests/all") for name in chosen):
-        skipped.append("Left out: tests/all/swarm needs root (sudo make test-cluster).")
-        if chosen == ["tests/all/swarm"]:
-            raise Problem(skipped[0])
-    has_docker = False
+    chosen = {"": QUICK, "all": ALL}.get(" ".join(sys.argv[1:]), sys.argv[1:])
+    run, left_out = f"tcp-pair-test-{token_hex(4)}", ""
     try:
         prepare(run, services=any(name.startswith("tests/all") for name in chosen))
-        has_docker = True
     except Problem as problem:
         if os.environ.get("REQUIRE_DOCKER") == "1":
             raise
-        skipped.append(f"Left out: tests whose requirements are missing: {problem}")
+        left_out = f"Left out: tests whose requirements are missing: {problem}"
     # Half of a test's time is waiting.
     os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(2 * (os.cpu_count() or 1)))
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is pytest's, which ends in its own way
     command = [sys.executable, "-m", "pytest", *PARALLEL, *chosen]
-    with subprocess.Popen(command, process_group=0) as process:
-
-        def interrupt(*_: object) -> None:
-            os.killpg(process.pid, signal.SIGINT)  # the workers too
-
-        signal.signal(signal.SIGINT, interrupt)
-        signal.signal(signal.SIGTERM, interrupt)
-        code = process.wait()
-    if has_docker:
-        sweep(run)
-    for line in skipped:
-        say(line)
-    return code if code >= 0 else 128 - code
+    code = subprocess.run(command, check=False).returncode
+    for query, remove in KINDS if "TEST_RUN" in os.environ else ():
+        if names := docker.run(*(query % run).split()).stdout.split():
+            docker.run(*remove.split(), *names)
+    if left_out:
+        say(left_out)
+    return code
 
 
 if __name__ == "__main__":

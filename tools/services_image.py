@@ -3,17 +3,16 @@
 import subprocess
 
 from scripts import docker
-from scripts.common import Problem, say, take_from_debian
+from scripts.common import Problem, from_debian, say
 from scripts.ready import PYTHON
 
 SERVICES = "tcp-pair-services:trixie"
 SERVERS = (
     *("beanstalkd", "dovecot-imapd", "dovecot-pop3d", "mariadb-server", "memcached", "mosquitto"),
     *("nats-server", "nginx", "openssh-server", "postgresql-17", "rabbitmq-server"),
-    *("redis-server", "slapd", "vsftpd"),
+    *("redis-server", "slapd", "strace", "vsftpd"),
     *("opensmtpd", "ca-certificates"),  # without which it does not start
     "systemd-standalone-sysusers",  # of what sshd may depend on, the least
-    "strace",
 )
 INSTALL = """
 FROM {}
@@ -27,7 +26,7 @@ RUN printf 'exit 101' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d \
 def services_image(base: str) -> str:
     """Return the image, made of a base with apt or of Debian's packages. Raises Problem."""
     if docker.run("run", "--rm", "--network=none", base, "apt-get", "--version").returncode:
-        take_from_debian("image.sh", SERVICES, *PYTHON, *SERVERS)
+        from_debian("image", SERVICES, *PYTHON, *SERVERS)
         return SERVICES
     say(f"Building {SERVICES}, the services that tests wait for; this takes a minute.")
     text = INSTALL.format(base, " ".join(SERVERS))

@@ -1,0 +1,168 @@
+"""A folder with what make needs, and programs first on PATH whose answers each test chooses."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.lib.support import PATIENCE, ROOT
+
+CONFIG = {
+    "name": "x",
+    "services": {
+        "server": {
+            "build": {"args": {"PYTHON_IMAGE": "'$image'"}},  # which the shell puts in
+            "networks": {"pair": {"ipv4_address": "198.18.0.2"}},
+        },
+        "client": {"networks": {"pair": {"ipv4_address": "198.18.0.3"}}},
+    },
+    "networks": {
+        "pair": {
+            "name": "x_pair",
+            "ipam": {"config": [{"subnet": "198.18.0.0/29", "ip_range": "198.18.0.4/30"}]},
+        }
+    },
+}
+# A pair whose client waits for its server, and gets the reply; down ends what runs until then.
+HEALTHY = {
+    "compose *config --format json": f"""
+        image=$(sed -n 's/^PYTHON_IMAGE=//p' .env 2>/dev/null | tail -n 1)
+        image=${{image:-python:3.14-slim}}
+        echo '{json.dumps(CONFIG)}'""",
+    "version *": "echo 28.5",
+    "compose ps --all --quiet *": 'echo "container-of-$5"',
+    "start --attach *client": """
+        echo 'T INFO waiting for 198.18.0.2:8888'
+        until [ -e server ] || [ -e down ]; do sleep 0.02; done
+        [ -e down ] && exit 143
+        echo 'SERVER OK - STATUS 200'""",
+    "start --attach *server": r"""
+        printf 'T INFO listening \377\n'; touch server
+        until [ -e down ]; do sleep 0.02; done""",
+    "compose up *": "rm -f down",
+    "compose down*": "touch down",
+    "network ls *": "echo abc",
+    "network inspect *": "echo '[]'",
+    "import *": "touch ours",
+    "image inspect tcp-pair-base:trixie": "[ -e ours ]",
+}
+# A host of Debian with two sources, of which the first is no mirror of Debian.
+APT = {
+    "--print-uris update": """
+        echo "'http://one.example/dists/forky/InRelease' a 0"
+        echo "'http://two.example/debian/dists/forky/main/Packages.xz' b 0" """,
+    "-c * update *": """
+        grep -q two.example/debian "${2%/*}/sources.list" && exit
+        echo "E: no Release file in ${2%/*}/lists"; exit 100""",
+    "-c * download *": 'touch "$4_1.deb"',
+}
+# In the package of Compose there is what PLUGIN says.
+DPKG = {
+    "-x *": """
+        folder=$3/usr/libexec/docker/cli-plugins; mkdir -p "$folder"
+        printf '#!/bin/sh\n%s\n' "$PLUGIN" >"$folder/docker-compose"
+        chmod +x "$folder/docker-compose" """
+}
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+on_debian = pytest.mark.skipif(not KEYRING.exists(), reason="only Debian's keyring trusts Debian")
+
+
+class Project:
+    """The folder, and its programs: a shell script for each, with one answer for each pattern."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.bin, self.home = folder, folder / "bin", folder / "home"
+        self.cases: dict[str, str] = {}
+        self.started: list[subprocess.Popen[str]] = []
+        for name in ("bin", "home", "scratch"):
+            (folder / name).mkdir()
+        shutil.copy(ROOT / "Makefile", folder)
+        for name in ("app", "scripts", "tools"):
+            (folder / name).symlink_to(ROOT / name)
+        (folder / "docker-compose.yml").touch()
+        (folder / "calls").touch()
+        self.env = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "TMPDIR": str(folder / "scratch"),
+            "PYTHON": sys.executable,
+            "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
+        }
+        self.answer("docker", HEALTHY)
+        self.answer("apt-get", APT)
+        self.answer("dpkg", DPKG)
+        self.answer("mmdebstrap", {"*": "echo made >${@: -2:1}"})
+
+    def answer(self, program: str, answers: dict[str, str]) -> None:
+        """Let a program answer so, before the answers that it has already."""
+        new = ""
+        for pattern, code in answers.items():
+            new += pattern.replace(" ", r"\ ") + f")\n{code};;\n"
+        self.cases[program] = new + self.cases.get(program, "")
+        calls = f'echo "${{0##*/}} $*" >>{self.folder}/calls'
+        path = self.bin / program
+        path.write_text(f'#!/usr/bin/env bash\n{calls}\ncase "$*" in\n{self.cases[program]}esac\n')
+        path.chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        """The command lines of the programs, in their order."""
+        return (self.folder / "calls").read_text().splitlines()
+
+    def processes(self) -> list[int]:
+        """Find the processes of this test, whoever has started them; only on Linux."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # gone meanwhile, or somebody else's
+                if f"TMPDIR={self.env['TMPDIR']}".encode() in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
+
+    def start(self, *command: str, **env: str) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own, as a shell does."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *command: str, **env: str) -> tuple[int, list[str]]:
+        """Run a command to its end; return its exit code and the lines of its output."""
+        process = self.start(*command, **env)
+        shown, _ = process.communicate(timeout=PATIENCE)
+        assert "Traceback" not in shown, shown
+        assert self.env["TMPDIR"] not in shown, shown
+        return process.returncode, shown.splitlines()
+
+    def call(self, module: str, *, patch: str = "", **env: str) -> tuple[int, list[str]]:
+        """Run a module of scripts after ``patch``, which may change a constant."""
+        imports = "from scripts import common, demo, docker, pair, ready, run"
+        code = f"{imports}\n{patch}\ncommon.end_with({module}.main)"
+        return self.run(sys.executable, "-c", code, **env)
+
+
+def shown(process: "subprocess.Popen[str]", text: str) -> None:
+    """Read the output, up to a line with this text."""
+    assert process.stdout
+    assert any(text in line for line in process.stdout), f"ended without {text!r}"
+
+
+def ended(process: "subprocess.Popen[str]") -> list[str]:
+    """Return the rest of the output, without make's own lines, when the process has ended."""
+    assert process.stdout
+    rest = process.stdout.read()
+    process.wait(PATIENCE)
+    assert "Traceback" not in rest
+    return [line for line in rest.splitlines() if not line.startswith("make: ")]

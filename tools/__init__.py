@@ -1,0 +1,1 @@
+"""What only maintainers run: tests, releases, pictures, other Dockers."""
