@@ -4,6 +4,7 @@ import os
 import re
 import select
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 from scripts import docker, preflight
 from scripts.common import Problem, end_with, from_debian, say, start
@@ -15,6 +16,7 @@ PYTHON = ("python3-minimal", "libpython3-stdlib")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 FIRST_ANSWER = 3.0  # seconds for a registry, if ours can take the place of its image
+NOTICEABLE = 2.0  # seconds after which a build says how long it takes
 
 
 def pull(image: str, patience: float | None) -> str:
@@ -72,7 +74,11 @@ def build(*options: str) -> None:
     # BuildKit refuses a folder with an accent: docker/compose#13965.
     classic = {} if Path.cwd().name.isascii() else {"DOCKER_BUILDKIT": "0"}
     with start("docker", "compose", *options, "build", env={**os.environ, **classic}) as process:
-        said, _ = process.communicate()
+        try:
+            said, _ = process.communicate(timeout=NOTICEABLE)
+        except TimeoutExpired:
+            say("Building both images; this takes up to half a minute.")
+            said, _ = process.communicate()
     if process.returncode:
         say(said.strip())
         raise Problem("The images cannot be built, see above.")
@@ -84,8 +90,12 @@ def main() -> int:
     preflight.look(config)
     image = base_image(configured(config))
     if image != configured(config):
-        set_in_env(f"PYTHON_IMAGE={image}")
-        say(f".env now says PYTHON_IMAGE={image}")
+        os.environ["PYTHON_IMAGE"] = image  # comes before .env
+        try:
+            set_in_env(f"PYTHON_IMAGE={image}")
+            say(f".env now says PYTHON_IMAGE={image}")
+        except OSError as error:
+            say(f"Cannot write .env, {error.strerror}: put PYTHON_IMAGE={image} there yourself.")
     build()
     return 0
 

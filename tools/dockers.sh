@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
-# Run the pair and its tests on a bare Debian with Dockers of its own: tools/dockers.sh [NAME...]
+# Run the pair and its tests with other Dockers than this machine's: tools/dockers.sh [NAME...]
 #   trixie    Engine 26.1, Compose 2.26
 #   forky     Engine 28.5, Compose 2.40
 #   forky-29  forky with defaults of Engine 29, images in containerd's store, no API below 1.44
 #             and 1,024 descriptors, and Docker's own Compose 5
-# All of them unless named. Needs Docker, mmdebstrap, and root for both; MIRROR names a mirror of
-# Debian, TEST what to make instead of test-all. The images tcp-pair-docker:* stay.
+#   registry  forky with a registry that has an image called python:3.14-slim: like the official
+#             one it has no .pyc files and starts python3, but it is made of Debian trixie
+#   compose-5 this machine's Engine, with Compose 5 and without buildx
+# All of them unless named. Each but the last is a container as bare as a new machine. Needs Docker,
+# mmdebstrap, and root for both; MIRROR names a mirror of Debian, TEST what to make instead of
+# test-all. The images tcp-pair-docker:* stay.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- trixie forky forky-29
+[ $# -gt 0 ] || set -- trixie forky forky-29 registry compose-5
 
-packages=docker.io,docker-cli,docker-compose,docker-buildx,iproute2,iptables,procps
-packages+=,ca-certificates,git,make,mount,passwd,python3,python3-venv
+packages=docker.io,docker-cli,docker-compose,docker-buildx,docker-registry,iproute2,iptables
+packages+=,procps,ca-certificates,git,make,mount,passwd,python3,python3-venv
+compose_5=$PWD/.venv-compose/bin/docker-compose
 
 # What --privileged gives, but for SYS_RESOURCE, which a virtual machine may lack itself. The
 # volumes: an engine stacks file systems, and not on one that is a stack.
@@ -22,15 +27,28 @@ privileged=(
     --volume=/var/lib/docker --volume=/tmp
 )
 
+debian() {
+    mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' "$@" \
+        ${MIRROR:+"$MIRROR"}
+}
+
 # With the certificates of this machine: a proxy may be in between.
 make_image() {
-    ! docker image inspect "tcp-pair-docker:$1" &>/dev/null || return 0
-    mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
-        --include="$packages" --skip=cleanup/apt/lists \
+    docker image inspect "tcp-pair-docker:$1" &>/dev/null && return
+    debian --include="$packages" --skip=cleanup/apt/lists \
         --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' \
-        "$1" ".venv-compose/$1.tar" ${MIRROR:+"$MIRROR"}
-    docker import ".venv-compose/$1.tar" "tcp-pair-docker:$1" >/dev/null
-    rm ".venv-compose/$1.tar"
+        "$1" ".venv-compose/$1.tar" &&
+        docker import ".venv-compose/$1.tar" "tcp-pair-docker:$1" >/dev/null &&
+        rm ".venv-compose/$1.tar"
+}
+
+# shellcheck disable=SC2016  # for the shell that mmdebstrap starts
+make_look_alike() {
+    [ ! -e "$1" ] || return 0
+    debian --include=python3,ca-certificates \
+        --customize-hook='find "$1/usr" -name "*.pyc" -delete' \
+        --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python3"' trixie "$1.new.tar" &&
+        mv "$1.new.tar" "$1"
 }
 
 # shellcheck disable=SC2016  # for the shell in the container
@@ -39,31 +57,59 @@ cat >/root/bundle
 cd /root
 git -c init.defaultBranch=main -c advice.detachedHead=false clone --quiet bundle tcp-pair
 cd tcp-pair
-dockerd "$@" &>/var/log/dockerd &
+if [ -e /look-alike.tar ]; then
+    set -- "$@" --registry-mirror=http://127.0.0.1:5000
+    printf "version: 0.1\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: \"127.0.0.1:5000\"}\n" >/etc/mirror.yml
+    docker-registry serve /etc/mirror.yml &>/var/log/registry &
+fi
+dockerd "${@/HARD/$(ulimit -Hn)}" &>/var/log/dockerd &
 until docker version &>/dev/null; do
     kill -0 $! || { cat /var/log/dockerd; exit 1; }
     sleep 0.2
 done
 docker version --format "Engine {{.Server.Version}}, CLI {{.Client.Version}}"
 docker compose version
+if [ -e /look-alike.tar ]; then
+    name=127.0.0.1:5000/library/python:3.14-slim
+    docker import --change "CMD [\"python3\"]" /look-alike.tar $name >/dev/null
+    docker push --quiet $name
+    docker rmi --force $name >/dev/null
+    docker compose up --build --exit-code-from client || exit
+    docker compose down
+fi
 make run && REQUIRE_DOCKER=1 make "$TEST"'
 
-run() {
-    local options=("${privileged[@]}") engine=()
-    if [ "$1" = forky-29 ]; then
-        engine=(--feature=containerd-snapshotter=true --default-ulimit=nofile=1024:524288)
+in_container() {
+    local name=$1 image=${1%-29} options=("${privileged[@]}") engine=()
+    if [ "$name" = registry ]; then
+        image=forky
+        make_look_alike "$PWD/.venv-compose/look-alike.tar" || return
+        options+=(--volume="$PWD/.venv-compose/look-alike.tar:/look-alike.tar:ro")
+    elif [ "$name" != "$image" ]; then
+        engine=(--feature=containerd-snapshotter=true --default-ulimit=nofile=1024:HARD)
         options+=(--env=DOCKER_MIN_API_VERSION=1.44)
-        options+=(--volume="$PWD/.venv-compose/bin/docker-compose:/root/.docker/cli-plugins/docker-compose:ro")
+        options+=(--volume="$compose_5:/root/.docker/cli-plugins/docker-compose:ro")
     fi
-    make_image "${1%-29}"
-    git bundle create --quiet - HEAD |
-        docker run --rm --interactive --init "${options[@]}" --env=TEST \
-            "tcp-pair-docker:${1%-29}" bash -c "$inside" bash "${engine[@]}"
+    make_image "$image" && git bundle create --quiet - HEAD | docker run --rm --interactive --init "${options[@]}" \
+        --env=TEST "tcp-pair-docker:$image" bash -c "$inside" bash "${engine[@]}"
+}
+
+on_this_engine() {
+    local folder
+    folder=$(mktemp --directory)
+    mkdir -p "$folder/docker/cli-plugins"
+    cp "$compose_5" "$folder/docker/cli-plugins"
+    git clone --quiet . "$folder/tcp-pair"
+    (cd "$folder/tcp-pair" && export DOCKER_CONFIG="$folder/docker" && docker compose version &&
+        make run && REQUIRE_DOCKER=1 make "$TEST") && rm -rf "$folder"
 }
 
 scripts/venv.sh compose
 export TEST=${TEST:-test-all}
+failed=()
 for name; do
     echo "== $name"
-    run "$name"
+    if [ "$name" = compose-5 ]; then run=on_this_engine; else run=in_container; fi
+    $run "$name" || failed+=("$name")
 done
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }
