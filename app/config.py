@@ -131,9 +131,11 @@ class ClientConfig:
         self.server_host = env.host("SERVER_HOST", "192.168.15.10", "IPv4 address or host name")
         env.protocol("SERVER_PROTOCOL", "what the server speaks, see below")
         self.server_port = env.whole("SERVER_PORT", "8888", 1, 65535, "TCP port of the server")
-        [self.message] = env.data("MESSAGE", "Testando conexão", 0, "sent; empty: await a greeting")
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, r"awaited; \?: any byte", r"\?")
-        meaning = "how to compare (prefix: extra bytes allowed)"
+        [self.message] = env.data("MESSAGE", "Testando conexão", 0, "empty: wait for a greeting")
+        self.reply = env.data(
+            "REPLY", "SERVER OK - STATUS 200", 1, r"expected; \?: any byte", r"\?"
+        )
+        meaning = "prefix: more bytes may follow"
         self.reply_match = env.word("REPLY_MATCH", ("exact", "prefix"), meaning)
         self.wrong_reply = env.word("WRONG_REPLY", ("fail", "retry"), "on an unexpected reply")
         self.retry_delay = env.seconds("RETRY_DELAY", "2", "seconds until the next attempt")

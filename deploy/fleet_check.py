@@ -199,7 +199,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def check() -> int:
-    """Run one round, print it, and return how many nodes did not get the right reply."""
+    """Run one round, print it, and return how many nodes did not get the expected reply."""
     environment = read_environment()
     seconds = read_deadline(environment["DEADLINE"]) + START
     names = [node["Hostname"] for node in read_nodes()]
@@ -211,14 +211,14 @@ def check() -> int:
     say(table(rows))
     wrong = [row for row in rows if row.status != "ok"]
     for row in wrong:
-        say(f"fleet-check: {row.node} did not get the right reply: {row.why}")
+        say(f"fleet-check: {row.node} did not get the expected reply: {row.why}")
     if wrong:
         hosts = {node["ID"]: node["Hostname"] for node in nodes}
         server = read_tasks(SERVER)[0]
         where = hosts.get(server.get("NodeID"), "no node")
         why = server["Status"].get("Err", "")
         say(f"fleet-check: the server is {state(server)} on {where}{why and ': '}{why}")
-    say(f"fleet-check: {len(rows) - len(wrong)} of {len(rows)} nodes got the right reply")
+    say(f"fleet-check: {len(rows) - len(wrong)} of {len(rows)} nodes got the expected reply")
     return len(wrong)
 
 

@@ -28,7 +28,7 @@ QUICK = {"CONNECT_TIMEOUT": "0.5", "RETRY_DELAY": "0.2"}
 def test_the_client_waits_until_the_server_is_up(
     client: DockerContainer, server: DockerContainer, env: Path
 ) -> None:
-    """Without a server the client waits; once there is one, it has the reply and ends with 0."""
+    """The client waits until the server starts, gets the reply and ends with 0."""
     client.waiting_for(log("waiting for")).start()
     client.reload()
     assert client.status == "running"
