@@ -46,7 +46,7 @@ test-all: venv ## run all tests, in four minutes; those of Docker Swarm need roo
 	@.venv/bin/python -m tools.run_tests all
 
 test-fast: venv ## run the quick tests of app/, which need no Docker
-	@.venv/bin/python -m pytest -m "not slow" tests/unit tests/loopback
+	@.venv/bin/python -m pytest -nauto -m "not slow" tests/unit tests/loopback
 
 test-cluster: venv ## run the tests of Docker Swarm, which need root
 	@[ "$$(id -u)" = 0 ] || { echo 'Tests of Docker Swarm need root: sudo make test-cluster' >&2; exit 1; }
