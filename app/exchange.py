@@ -66,7 +66,7 @@ class Lookup:
         try:
             # As bytes, since text would go through IDNA, whose import is slow.
             found = socket.getaddrinfo(host.encode(), None, socket.AF_INET, socket.SOCK_STREAM)
-            self._outcome = [str(address[0]) for *_, address in found]
+            self._outcome = list(dict.fromkeys(str(address[0]) for *_, address in found))
         except OSError as error:
             self._outcome = error
 

@@ -104,6 +104,7 @@ def pasted(text: str, folder: Path, *prefix: str, **env: str) -> Iterator["subpr
 
 
 def shape(output: str) -> str:
-    """Return an output without the times and addresses, which differ from run to run."""
+    """Return an output without the times and addresses, and what newer shells say of a kill."""
+    output = re.sub(r"(?m)^.*: line \d+: +\d+ Killed .*\n", "", output)
     output = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d+\.\d+ m?s\b", "TIME", output)
     return re.sub(r"\d+\.\d+\.\d+\.\d+(?::\d+)?", "ADDRESS", output)
