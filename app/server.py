@@ -276,7 +276,7 @@ class Server:
 
     def _close(self, connection: Connection, why: str) -> None:
         del self._connections[connection.number]
-        connection.sock.close()
+        close(connection.sock)
         if connection.is_check:
             self._health_checks -= 1
         else:

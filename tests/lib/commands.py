@@ -64,7 +64,9 @@ def commands(document: Document) -> list[Command]:
             found.append(Command(document.name, text, shown, setup))
             if re.search(r"(?m)^\w+\(\) \{", text):
                 setup += text
-    cells = [cell for table in document.tables for row in table for cell in row]
+    # The tables of the benchmark name what was measured.
+    tables = [] if document.name.startswith("bench/") else document.tables
+    cells = [cell for table in tables for row in table for cell in row]
     spans = [span for cell in cells for span in re.findall(r"`(.+?)`", cell)]
     return found + [Command(document.name, span) for span in spans if _TYPED.fullmatch(span)]
 
@@ -72,9 +74,8 @@ def commands(document: Document) -> list[Command]:
 # Each once: both languages have the same.
 COMMANDS: dict[str, Command] = {}
 for _document in DOCUMENTS.values():
-    if _document.name != "bench/results/results.md":  # whose tables name what was measured
-        for _command in commands(_document):
-            COMMANDS.setdefault(_command.text, _command)
+    for _command in commands(_document):
+        COMMANDS.setdefault(_command.text, _command)
 
 
 def commands_for(place: str) -> list[Command]:
