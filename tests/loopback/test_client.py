@@ -411,6 +411,8 @@ def test_closed_stream_does_not_lead_to_the_server(redirection: str) -> None:
     prefix = redirected(redirection)
     with met(prefix=prefix, REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
         hears(sock)
+        # Python misses a signal that comes just before a call that blocks, until that returns.
+        until(program.usage.status, is_right=psutil.STATUS_SLEEPING.__eq__)
         program.signal(signal.SIGTERM)
 
         assert program.outcome().exit_code == 143
