@@ -391,6 +391,26 @@ def test_signal_just_before_a_call_that_blocks_ends_it(call: str) -> None:
     assert outcome.json["waited_s"] < SLACK
 
 
+NO_THREAD = """
+import threading
+def start(_):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_client_without_a_thread(number: int) -> None:
+    """A client that gets no thread for signals ends by one as any program does."""
+    with refused() as address, client(address, before=NO_THREAD, **FOR_EVER) as waiting:
+        waiting.wait_for("waiting for")
+        waiting.signal(number)
+        outcome = waiting.outcome()
+
+    assert (outcome.exit_code, outcome.stdout) == (-number, "")
+    assert "Traceback" not in outcome.stderr
+
+
 def test_signal_ends_a_look_up_at_once(tmp_path: Path) -> None:
     """A silent name server does not delay a signal."""
     with looking_up(tmp_path, CONNECT_TIMEOUT="60", DEADLINE="0") as waiting:
