@@ -119,7 +119,7 @@ class Verdict:
         text = self._form(attempt, self.attempts, self.waited_s)
         try:
             while text and is_stuck(STDOUT, PATIENCE):
-                if sigpending():
+                if sigpending() & {*ENDING_SIGNALS}:  # another one: nobody takes it
                     return
             write(STDOUT, text)
         except OSError as error:
