@@ -117,7 +117,7 @@ class ServerConfig:
         self.idle_timeout = env.seconds("IDLE_TIMEOUT", "60", meaning, zero=True)
         meaning = "maximum open connections"
         self.max_connections = env.whole("MAX_CONNECTIONS", "1000", 1, 1_000_000, meaning)
-        meaning = "on shutdown, wait this many seconds for unfinished replies"
+        meaning = "on shutdown, wait up to this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
         [self.reply] = env.data("REPLY", "SERVER OK - STATUS 200", 1, "what to reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
@@ -131,8 +131,9 @@ class ClientConfig:
         env.protocol("SERVER_PROTOCOL", "what the server speaks, see below")
         self.server_port = env.whole("SERVER_PORT", "8888", 1, 65535, "TCP port of the server")
         [self.message] = env.data("MESSAGE", "Testando conexão", 0, "empty: wait for a greeting")
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, r"reply; \?: any byte", r"\?")
-        meaning = "prefix: more bytes may follow"
+        meaning = r"expected reply; \?: any byte"
+        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, meaning, r"\?")
+        meaning = "with prefix, more bytes may follow"
         self.reply_match = env.word("REPLY_MATCH", ("exact", "prefix"), meaning)
         self.wrong_reply = env.word("WRONG_REPLY", ("fail", "retry"), "on an unexpected reply")
         self.retry_delay = env.seconds("RETRY_DELAY", "2", "seconds until the next attempt")

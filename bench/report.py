@@ -96,7 +96,8 @@ def markdown(results: Results, plot: str) -> str:
         (busy if results.others > BUSY else "")
         + f"Other processes used {results.others:.2f} cores during the run. {machine(results)}",
         f"![CPU per exchange by server, and by number of connections]({plot})",
-        "Kept: a connection sends message after message. New: each message has its own connection.",
+        "Kept: a connection sends message after message. New: each message has its own connection. "
+        "The C floor is a minimal server in C.",
         "## Targets",
         table(["figure", "target", "measured", ""], targets(results)),
         "## CPU per exchange at 64 connections, and memory",
