@@ -131,8 +131,7 @@ class ClientConfig:
         env.protocol("SERVER_PROTOCOL", "what the server speaks, see below")
         self.server_port = env.whole("SERVER_PORT", "8888", 1, 65535, "TCP port of the server")
         [self.message] = env.data("MESSAGE", "Testando conexão", 0, "empty: wait for a greeting")
-        meaning = r"expected reply; \?: any byte"
-        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, meaning, r"\?")
+        self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, r"reply; \?: any byte", r"\?")
         meaning = "with prefix, more bytes may follow"
         self.reply_match = env.word("REPLY_MATCH", ("exact", "prefix"), meaning)
         self.wrong_reply = env.word("WRONG_REPLY", ("fail", "retry"), "on an unexpected reply")
