@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -141,8 +142,10 @@ class Server(Program):
     def __init__(self, *, prefix: Sequence[str] = (), before: str = "", **env: str) -> None:
         env = {"HOST": own_address(), "PORT": "0"} | env
         super().__init__("server", env, prefix=prefix, before=self.before + before)
+        self._clients = ExitStack()
 
     def __exit__(self, *failure: object) -> None:
+        self._clients.close()
         try:
             if failure[0] is None and self.process.poll() is None:
                 self.thaw()
@@ -160,8 +163,8 @@ class Server(Program):
         return host, int(port)
 
     def connect(self, source: str = "") -> socket.socket:
-        """Return a connection to it, from the given local address or one that no other has."""
-        return connect(self.address, source)
+        """Return a connection from the given local address or a new one; closed at the end."""
+        return self._clients.enter_context(connect(self.address, source))
 
     def stop(self, number: int = signal.SIGTERM) -> Outcome:
         """End it by a signal, and wait for that."""
