@@ -219,7 +219,7 @@ def test_accepting_pauses_without_a_descriptor() -> None:
     assert program.PAUSE == 1
     with Server(before="program.PAUSE = 0.5") as server:
         clients = [server.connect()]
-        exchange(*clients)
+        exchange(clients[0])
         pid, kind = server.process.pid, resource.RLIMIT_NOFILE
         limits = resource.prlimit(pid, kind, (3, resource.getrlimit(kind)[1]))
         clients += server.connect(), server.connect()
