@@ -6,6 +6,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -65,15 +66,8 @@ def test_file_and_wheel_run_all_three_programs(
 
     def ends(*arguments: str, **env: str) -> tuple[int, str]:
         variables = client_environment(server.address, **env) | {"HOST": host, "PORT": str(port)}
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=tmp_path,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=False,
-        )
+        options: dict[str, Any] = {"cwd": tmp_path, "env": variables, "capture_output": True}
+        done = subprocess.run([*command, *arguments], text=True, check=False, **options)
         return done.returncode, done.stdout
 
     with Server() as server:

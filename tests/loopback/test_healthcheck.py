@@ -1,6 +1,5 @@
 """The health check against a server of ours, and against what is none."""
 
-import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -41,14 +40,8 @@ def test_early_end_of_a_health_check_leaves_no_trace() -> None:
         assert server.log[1:] == [NO_TRACE]
 
 
-def wrong(sock: socket.socket) -> None:
-    """Answer like another service."""
-    sock.recv(1024)
-    sock.sendall(b"SERVER KO - STATUS 500")
-
-
 UNHEALTHY: dict[str, Callable[[], AbstractContextManager[Address]]] = {
-    "answering otherwise": partial(listening, wrong),
+    "answering otherwise": partial(listening, lambda sock: sock.sendall(b"SERVER KO - STATUS 500")),
     "silent": partial(listening, receive_all),
     "refusing": refused,
 }

@@ -13,15 +13,11 @@ ORIGINALS = ROOT / "docs" / "twenty_lines"
 def test_original_client_gets_its_reply(server: Server) -> None:
     """The seed's client gets its reply in one read."""
     host, port = server.address
-    done = subprocess.run(
-        [sys.executable, str(ORIGINALS / "client.py")],
-        env={"SERVER_HOST": host, "SERVER_PORT": str(port)},
-        stdout=subprocess.PIPE,
-        timeout=PATIENCE,
-        check=True,
-    )
+    command = [sys.executable, str(ORIGINALS / "client.py")]
+    env = {"SERVER_HOST": host, "SERVER_PORT": str(port)}
+    stdout = subprocess.check_output(command, env=env, timeout=PATIENCE)
 
-    assert done.stdout == b"SERVER OK - STATUS 200\n"
+    assert stdout == b"SERVER OK - STATUS 200\n"
 
 
 @linux_only  # only there the port is nobody else's
