@@ -1,14 +1,12 @@
 """A default that stands in several files is the same in all of them."""
 
 import re
-from typing import Any
 
 import pytest
 import yaml
 from dotenv import dotenv_values
 
 from app.config import ClientConfig, Environment, ServerConfig
-from app.services import SERVICES
 from scripts.ready import DEFAULT
 from tests.lib.support import ROOT
 
@@ -33,11 +31,6 @@ DOTENV = NETWORK | {name: text for name, text in DEFAULTS.items() if name not in
 
 HOST = f"${{SERVER_HOST-{DEFAULTS['SERVER_HOST']}}}"
 PORT = f"${{SERVER_PORT-{DEFAULTS['SERVER_PORT']}}}"
-
-
-def load_services(path: str) -> Any:
-    """Return the services of a Compose file of the project."""
-    return yaml.safe_load((ROOT / path).read_text())["services"]
 
 
 def test_example_has_every_default() -> None:
@@ -82,27 +75,12 @@ def test_compose_files_have_only_the_defaults_that_they_need(path: str, needed: 
 )
 def test_service_gets_what_it_reads(path: str, service: str, set_here: dict[str, str]) -> None:
     """A service gets all its variables and no other, by name if the file does not set them."""
-    environment = load_services(path)[service]["environment"]
+    services = yaml.safe_load((ROOT / path).read_text())["services"]
 
-    assert environment == dict.fromkeys(READS[service]) | set_here
+    assert services[service]["environment"] == dict.fromkeys(READS[service]) | set_here
 
 
 def test_images_have_the_same_default_base() -> None:
     """A build without Compose starts from the image that .env.example names."""
     for name in ("Dockerfile.server", "Dockerfile.client"):
         assert f"ARG PYTHON_IMAGE={DEFAULT}\n" in (ROOT / name).read_text()
-
-
-def test_stop_ends_before_docker_kills() -> None:
-    """DRAIN_TIMEOUT stays below the server's stop_grace_period."""
-    grace = load_services("docker-compose.yml")["server"]["stop_grace_period"]
-
-    assert float(DEFAULTS["DRAIN_TIMEOUT"]) < float(grace.removesuffix("s"))
-
-
-@pytest.mark.parametrize("path", ["docs/reference.md", "docs/pt-BR/referencia.md"])
-def test_reference_has_each_protocol_and_its_port(path: str) -> None:
-    """The table of services has a row for each protocol of the program."""
-    rows = re.findall(r"(?m)^\| `([a-z0-9]+)` \| (\d+) \|", (ROOT / path).read_text())
-
-    assert rows == [(name, port) for name, (port, *_) in SERVICES.items()]
