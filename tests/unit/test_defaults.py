@@ -39,26 +39,20 @@ def test_example_has_every_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "needed"),
+    "path",
     [
-        ("docker-compose.yml", {*NETWORK, "SERVER_HOST", "SERVER_PORT"}),
-        ("deploy/stack.yml", {"SERVER_PORT"}),
-        ("examples/wait-for.yml", {"PYTHON_IMAGE"}),
-        ("examples/wait-for-two.yml", {"PYTHON_IMAGE"}),
+        *("docker-compose.yml", "deploy/stack.yml"),
+        *("examples/wait-for.yml", "examples/wait-for-two.yml"),
     ],
 )
-def test_compose_files_have_only_the_defaults_that_they_need(path: str, needed: set[str]) -> None:
+def test_compose_files_have_the_defaults_of_the_example(path: str) -> None:
     """A default in a Compose file is that of .env.example, as ${NAME-default} and never as :-."""
     text = re.sub(r"(?m)#.*", "", (ROOT / path).read_text())
-    found = {}
-    for form in re.findall(r"\$\S*", text):
-        match = re.match(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", form)
-        assert match, form
-        found[match[1]] = match[2]
-    for own in ("SERVER_IMAGE", "CLIENT_IMAGE"):
-        found.pop(own, None)
+    found = re.findall(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", text)
 
-    assert found == {name: DOTENV[name] for name in needed}
+    assert len(found) == text.count("$") > 0
+    known = DOTENV | {"SERVER_IMAGE": "tcp-pair-server", "CLIENT_IMAGE": "tcp-pair-client"}
+    assert {*found} <= {*known.items()}
 
 
 @pytest.mark.parametrize(
