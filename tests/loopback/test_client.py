@@ -24,7 +24,6 @@ from tests.lib.peers import (
     listening,
     own_address,
     receive,
-    receive_all,
     refused,
     reset,
 )
@@ -45,7 +44,7 @@ def hears(sock: socket.socket) -> None:
     assert receive(sock, len(MESSAGE)) == MESSAGE
 
 
-def says(*parts: bytes, then: Peer = receive_all, pause: float = 0.02) -> Peer:
+def says(*parts: bytes, then: Peer = receive, pause: float = 0.02) -> Peer:
     """Return a peer that answers in so many segments, a moment apart."""
 
     def peer(sock: socket.socket) -> None:
@@ -139,12 +138,12 @@ CASES = {
     "closing half-way": Case(74, "closed", (says(HALF, then=END),), ONCE),
     "resetting": Case(74, "closed", (says(then=reset),), ONCE),
     "resetting half-way": Case(74, "closed", (says(HALF, then=reset),), ONCE),
-    "closing, then silent to the end": Case(74, "closed", (hears, receive_all), TO_THE_END),
-    "silent": Case(75, "no-reply", (receive_all,), ONCE),
-    "silent to the end": Case(75, "no-reply", (receive_all,), TO_THE_END),
+    "closing, then silent to the end": Case(74, "closed", (hears, receive), TO_THE_END),
+    "silent": Case(75, "no-reply", (receive,), ONCE),
+    "silent to the end": Case(75, "no-reply", (receive,), TO_THE_END),
     "silent half-way": Case(75, "no-reply", (says(HALF),), ONCE),
     "slow": Case(75, "no-reply", (says(*BYTES),), ONCE),
-    "without a greeting": Case(75, "no-reply", (receive_all,), ONCE | {"MESSAGE": ""}),
+    "without a greeting": Case(75, "no-reply", (receive,), ONCE | {"MESSAGE": ""}),
     "wrong": Case(76, "wrong-reply", (says(KO.encode()),), {}, KO),
     "forged": Case(76, "wrong-reply", (says(FORGED.encode() + b"\xff"),), {}, rf"{FORGED}\xff"),
     "longer": Case(76, "wrong-reply", (says(REPLY + b"!"),), {}, OK + "!"),
@@ -379,4 +378,4 @@ def test_closed_stream_does_not_lead_to_the_server(redirection: str) -> None:
         program.signal(signal.SIGTERM)
 
         assert program.outcome().exit_code == 143
-        assert receive_all(sock) == b""
+        assert receive(sock) == b""

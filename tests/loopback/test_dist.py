@@ -12,23 +12,19 @@ from zipfile import ZipFile
 import pytest
 
 from app import __version__
+from tests.lib.containers import copy_project
 from tests.lib.programs import Server, client_environment
 from tests.lib.support import ROOT
 from tools import dist
 
 pytestmark = [pytest.mark.xdist_group("dist"), pytest.mark.slow]
 
-PROJECT = "Makefile README.md LICENSE pyproject.toml app requirements scripts tools"
-Command = list[str]
-
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run `make dist` in a copy of the project; return the folder that it fills."""
     folder = tmp_path_factory.mktemp("project")
-    for name in PROJECT.split():
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
+    copy_project(folder, "Makefile README.md LICENSE pyproject.toml app requirements scripts tools")
     # Of the tests' own tools; the Python of make itself has none.
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "scripts/venv.sh").write_text("#!/bin/sh\n")
@@ -37,16 +33,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dist"
 
 
-@pytest.fixture(scope="module")
-def pyz(built: Path) -> Command:
-    """Return the command that runs the one file."""
-    assert (built / "tcp-pair.pyz").stat().st_size < 60_000
-    return [sys.executable, str(built / "tcp-pair.pyz")]
-
-
-@pytest.fixture(scope="module")
-def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Install the wheel into an empty virtual environment; return the command that it brings."""
+@pytest.fixture(scope="module", params=["pyz", "wheel"])
+def command(
+    request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """Return what runs the one file, or the wheel in a virtual environment of its own."""
+    if request.param == "pyz":
+        assert (built / "tcp-pair.pyz").stat().st_size < 60_000
+        return [sys.executable, str(built / "tcp-pair.pyz")]
     folder = tmp_path_factory.mktemp("wheel")
     (wheel,) = built.glob("*.whl")
     venv.create(folder / "venv")
@@ -57,12 +51,8 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
     return [str(folder / "venv" / "bin" / "tcp-pair")]
 
 
-@pytest.mark.parametrize("kind", ["pyz", "installed"])
-def test_file_and_wheel_run_all_three_programs(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_file_and_wheel_run_all_three_programs(command: list[str], tmp_path: Path) -> None:
     """Each program ends with its own exit code, and help says its name."""
-    command: Command = request.getfixturevalue(kind)
 
     def ends(*arguments: str, **env: str) -> tuple[int, str]:
         variables = client_environment(server.address, **env) | {"HOST": host, "PORT": str(port)}

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from app import healthcheck
-from tests.lib.peers import HEALTH_ADDRESS, Address, listening, receive_all, refused, reset
+from tests.lib.peers import HEALTH_ADDRESS, Address, listening, receive, refused, reset
 from tests.lib.programs import Program, Server
 from tests.lib.support import linux_only
 
@@ -34,7 +34,7 @@ def test_early_end_of_a_health_check_leaves_no_trace() -> None:
     with Server(IDLE_TIMEOUT="0.1") as server:
         reset(server.connect(HEALTH_ADDRESS))
         with server.connect(HEALTH_ADDRESS) as silent:
-            assert receive_all(silent) == b""
+            assert receive(silent) == b""
         server.stop()
 
         assert server.log[1:] == [NO_TRACE]
@@ -42,7 +42,7 @@ def test_early_end_of_a_health_check_leaves_no_trace() -> None:
 
 UNHEALTHY: dict[str, Callable[[], AbstractContextManager[Address]]] = {
     "answering otherwise": partial(listening, lambda sock: sock.sendall(b"SERVER KO - STATUS 500")),
-    "silent": partial(listening, receive_all),
+    "silent": partial(listening, receive),
     "refusing": refused,
 }
 

@@ -23,7 +23,6 @@ from tests.lib.peers import (
     name,
     own_address,
     receive,
-    receive_all,
     unacknowledged,
 )
 from tests.lib.programs import Server
@@ -62,7 +61,7 @@ def test_half_closing_client_gets_its_reply() -> None:
             with server.connect() as sock:
                 sock.sendall(message)
                 sock.shutdown(socket.SHUT_WR)
-                assert receive_all(sock) == REPLY[: 99 * len(message)]
+                assert receive(sock) == REPLY[: 99 * len(message)]
 
         assert stopped(server) == "connections=40 replies=20 idle=0 evicted=0 failed=0"
 
@@ -114,7 +113,7 @@ def test_idle_connection_is_closed_after_idle_timeout() -> None:
         address = server.address
         began = time.monotonic()
         with connect(address) as sock:
-            assert receive_all(sock) == b""
+            assert receive(sock) == b""
             assert 0.2 <= time.monotonic() - began < 0.2 + 2 * SLACK
 
         assert stopped(server) == "connections=1 replies=0 idle=1 evicted=0 failed=0"
@@ -128,7 +127,7 @@ def test_server_without_connections_sleeps() -> None:
         with server.connect() as sock:
             exchange(sock)
             sock.shutdown(socket.SHUT_WR)
-            assert receive_all(sock) == b""
+            assert receive(sock) == b""
         assert cpu_of_a_moment(server) < 0.05
         before = server.usage.num_ctx_switches().voluntary
         time.sleep(1.3)  # that is what is measured
@@ -153,21 +152,6 @@ def test_slow_reader_is_idle_once_it_stops() -> None:
         server.wait_for("DEBUG .* idle")
 
         assert 0.5 < time.monotonic() - stopped_reading < 1 + SLACK
-
-
-def test_connection_silent_longest_makes_room() -> None:
-    """At MAX_CONNECTIONS the connection that spoke longest ago is closed, and counted."""
-    with Server(MAX_CONNECTIONS="2") as server:
-        with server.connect() as first, server.connect() as second:
-            for sock in (first, second, first):
-                exchange(sock)
-            with server.connect() as third:
-                exchange(third)
-
-                assert receive_all(second) == b""
-                exchange(first)
-
-        assert stopped(server) == "connections=3 replies=5 idle=0 evicted=1 failed=0"
 
 
 def test_evictions_are_warned_of_once_a_second() -> None:
@@ -248,19 +232,21 @@ program.Listener.accept = abort
         assert len(server.log) == 2  # the address, and the message
 
 
-def test_health_check_costs_no_client_its_place() -> None:
-    """At MAX_CONNECTIONS a health check closes no client's connection, nor does a client two."""
-    with Server(MAX_CONNECTIONS="2") as server:
-        oldest, other, check = server.connect(), server.connect(), server.connect(HEALTH_ADDRESS)
-        for sock in (oldest, other, check, oldest, other):
-            exchange(sock)
-        newest = server.connect()
-        exchange(newest)
+def test_connection_silent_longest_makes_room() -> None:
+    """At MAX_CONNECTIONS the client silent longest is closed; a health check costs none its place.
 
-        # Like any other it makes room, being silent longest.
-        assert receive_all(check) == receive_all(oldest) == b""
-        exchange(other)
-        for sock in (other, newest):
+    The check itself is closed like any other.
+    """
+    with Server(MAX_CONNECTIONS="2") as server:
+        first, second, check = server.connect(), server.connect(), server.connect(HEALTH_ADDRESS)
+        for sock in (first, second, check, second, first):
+            exchange(sock)
+        third = server.connect()
+        exchange(third)
+
+        assert receive(check) == receive(second) == b""
+        exchange(first)
+        for sock in (first, third):
             sock.close()
         assert stopped(server) == "connections=3 replies=6 idle=0 evicted=1 failed=0"
 
@@ -285,11 +271,11 @@ def test_stop_answers_what_was_received() -> None:
         server.thaw()
 
         for sock in clients:
-            assert receive_all(sock) == REPLY
+            assert receive(sock) == REPLY
             sock.close()
         for sock in late:
             with suppress(ConnectionResetError):
-                assert receive_all(sock) == REPLY
+                assert receive(sock) == REPLY
             sock.close()
         # Before DRAIN_TIMEOUT, since the clients have ended.
         assert server.outcome().exit_code == 0
@@ -318,7 +304,7 @@ def test_stop_destroys_no_reply_on_its_way() -> None:
         sock.sendall(b"x" * 500_000)
         server.signal(signal.SIGTERM)
         server.thaw()
-        received = receive_all(sock)
+        received = receive(sock)
         sock.sendall(b"x" * 500_000)
         until(lambda: not unacknowledged(sock))
 
@@ -327,7 +313,7 @@ def test_stop_destroys_no_reply_on_its_way() -> None:
         assert received
         assert not received.replace(REPLY, b"")
         assert server.outcome().exit_code == 0
-        assert receive_all(sock) == b""
+        assert receive(sock) == b""
 
 
 def test_second_signal_ends_at_once() -> None:
@@ -337,7 +323,7 @@ def test_second_signal_ends_at_once() -> None:
         sock = server.connect()
         exchange(sock)
         server.signal(signal.SIGTERM)
-        assert receive_all(sock) == b""
+        assert receive(sock) == b""
         with pytest.raises(ConnectionRefusedError):
             server.connect()
 
@@ -363,7 +349,7 @@ def test_port_is_free_again_at_once() -> None:
         exchange(sock)
         host, port = server.address
         server.signal(signal.SIGTERM)
-        assert receive_all(sock) == b""
+        assert receive(sock) == b""
         sock.close()
         assert server.outcome().exit_code == 0
     with Server(HOST=host, PORT=str(port)) as again:

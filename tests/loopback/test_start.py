@@ -52,14 +52,11 @@ def test_older_python_is_named() -> None:
     """Before 3.11 the command says what it needs; what it reads by then, Python 3.6 can parse."""
     for name in ("__init__.py", "__main__.py"):
         ast.parse((ROOT / "app" / name).read_text(), feature_version=(3, 6))
-    old = "import sys; sys.version_info = (3, 10); from app.__main__ import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", old], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    with Program("__main__", {}, before="sys.version_info = (3, 10)") as program:
+        exit_code, _, stderr = program.outcome()
 
-    assert done.returncode == 1
-    assert done.stderr.startswith("tcp-pair needs Python 3.11 or later; this is ")
-    assert done.stderr.count("\n") == 1
+    assert (exit_code, stderr.count("\n")) == (1, 1)
+    assert stderr.startswith("tcp-pair needs Python 3.11 or later; this is ")
 
 
 @pytest.mark.parametrize(
