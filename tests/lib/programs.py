@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -128,6 +128,9 @@ class Program:
         stdout, _ = self.process.communicate(timeout=PATIENCE)
         text = (stdout or b"").decode(errors="surrogateescape")
         return Outcome(self.process.returncode, text, self.stderr)
+
+
+Start = Callable[..., Program]
 
 
 class Server(Program):

@@ -3,10 +3,11 @@
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -14,7 +15,6 @@ import pytest
 
 from app import client as program
 from app.protocol import printable
-from tests.lib.name_server import looking_up
 from tests.lib.peers import (
     MESSAGE,
     REPLY,
@@ -27,8 +27,8 @@ from tests.lib.peers import (
     refused,
     reset,
 )
-from tests.lib.programs import Outcome, Program, Server, client, redirected, run_client
-from tests.lib.support import SLACK, linux_only, until
+from tests.lib.programs import Outcome, Program, Server, Start, client, redirected, run_client
+from tests.lib.support import ROOT, SLACK, linux_only, until
 
 KEYS = [
     *("status", "exit_code", "reply", "error", "cause", "attempts", "waited_s", "connect_ms"),
@@ -58,14 +58,10 @@ def says(*parts: bytes, then: Peer = receive, pause: float = 0.02) -> Peer:
     return peer
 
 
-def without_end(data: bytes) -> Peer:
-    """Return a peer that sends the data again and again, as fast as it is taken."""
-
-    def peer(sock: socket.socket) -> None:
-        while True:
-            sock.sendall(data)
-
-    return peer
+def floods(sock: socket.socket) -> None:
+    """Send what is not UTF-8 without end, as fast as it is taken."""
+    while True:
+        sock.sendall(b"\xff" * 65536)
 
 
 def in_turn(*peers: Peer) -> Peer:
@@ -118,8 +114,6 @@ LOADING = "-LOADING\r\n"
 LONG = "R" * 65536
 NASTY = "a\n\x1b[2J\u202e"  # and a byte that is not UTF-8
 FORGED = "\n2026-01-01T00:00:00.000Z INFO expected reply\x1b[2J\u2028\u202e"
-GARBAGE = without_end(b"\xff" * 65536)
-RS = without_end(LONG.encode())
 CASES = {
     "split": Case(0, "ok", (says(HALF, REPLY[9:]),), {}, OK),
     "late": Case(0, "ok", (hears, hears, says(REPLY)), {}, OK),
@@ -147,8 +141,10 @@ CASES = {
     "wrong": Case(76, "wrong-reply", (says(KO.encode()),), {}, KO),
     "forged": Case(76, "wrong-reply", (says(FORGED.encode() + b"\xff"),), {}, rf"{FORGED}\xff"),
     "longer": Case(76, "wrong-reply", (says(REPLY + b"!"),), {}, OK + "!"),
-    "endless": Case(76, "wrong-reply", (RS,), {"REPLY": LONG[:999]}, LONG[:200]),
-    "garbage": Case(76, "wrong-reply", (GARBAGE,), ONCE | RETRY, r"\xff" * 200),
+    "much longer": Case(
+        76, "wrong-reply", (says(LONG.encode()),), {"REPLY": LONG[:999]}, LONG[:200]
+    ),
+    "endless": Case(76, "wrong-reply", (floods,), ONCE | RETRY, r"\xff" * 200),
 }
 
 
@@ -248,6 +244,21 @@ def test_measurements_are_those_of_the_last_attempt() -> None:
 # The wait
 
 
+@linux_only  # only there the port is nobody else's
+def test_original_server_satisfies_our_client() -> None:
+    """The server that this project grew from, once it is there, reads our message and replies."""
+    host, port = own_address(), 8888
+    command = [sys.executable, str(ROOT / "docs" / "twenty_lines" / "server.py")]
+    env = {"HOST": host, "PORT": str(port)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as original:
+        outcome = run_client((host, port))
+        original.kill()
+        heard = original.communicate()[0]
+
+    assert outcome[:2] == (0, "SERVER OK - STATUS 200\n")
+    assert heard.decode().endswith(" Testando conexão\n")
+
+
 def test_wait_is_reported_when_its_cause_changes() -> None:
     """One line names target, cause, attempt and time, again only for another cause."""
     half = says(HALF, then=END)  # how much has come is no other cause
@@ -330,15 +341,15 @@ def test_signal_ends_reading_at_once() -> None:
         interrupt(program)
 
 
-def test_signal_ends_a_look_up_at_once(tmp_path: Path) -> None:
+def test_signal_ends_a_look_up_at_once(looking_up: Start) -> None:
     """A silent name server does not delay a signal."""
-    with looking_up(tmp_path, CONNECT_TIMEOUT="60", DEADLINE="0") as waiting:
+    with looking_up(CONNECT_TIMEOUT="60", DEADLINE="0") as waiting:
         interrupt(waiting)
 
 
-def test_deadline_ends_a_look_up(tmp_path: Path) -> None:
+def test_deadline_ends_a_look_up(looking_up: Start) -> None:
     """A silent name server does not delay the deadline, which ends as `unresolved`."""
-    with looking_up(tmp_path, DEADLINE="0.2") as program:
+    with looking_up(DEADLINE="0.2") as program:
         outcome = program.outcome()
 
     assert (outcome.exit_code, outcome.json["status"]) == (68, "unresolved")

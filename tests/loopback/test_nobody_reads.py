@@ -13,9 +13,8 @@ from typing import IO
 
 import pytest
 
-from tests.lib.name_server import looking_up
 from tests.lib.peers import REPLY, listening, own_address, refused
-from tests.lib.programs import Program, client, client_environment
+from tests.lib.programs import Program, Start, client, client_environment
 from tests.lib.support import PATIENCE, SLACK, linux_only, until
 from tests.loopback.test_client import says
 
@@ -152,11 +151,11 @@ def test_blocked_signal_ends_a_program(module: str, exit_code: int) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "server.example"], ids=["refused", "looking up"])
-def test_signal_after_the_end_changes_nothing(host: str, tmp_path: Path) -> None:
+def test_signal_after_the_end_changes_nothing(host: str, looking_up: Start) -> None:
     """A late signal does not become the exit code, nor one that the thread of a look-up gets."""
     env = {"before": LATE, "DEADLINE": "0.1"}
     with (
         refused() as address,
-        looking_up(tmp_path, **env) if host else client(address, **env) as program,
+        looking_up(**env) if host else client(address, **env) as program,
     ):
         assert program.outcome().exit_code == (68 if host else 69)

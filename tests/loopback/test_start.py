@@ -112,31 +112,22 @@ logging.setLogRecordFactory(make)
 
 
 @NO_STDERR
-@pytest.mark.parametrize(("program", "exit_code"), [("client", 64), ("healthcheck", 1)])
-def test_unwritten_usage_changes_no_exit_code(
-    program: str, exit_code: int, redirection: str
-) -> None:
-    """A stderr that takes nothing is replaced neither by stdout nor by another exit code."""
-    arguments = ["--verbose"] if program == "client" else []
-
-    outcome = run(program, *arguments, redirection=redirection, PORT="http")
-
-    assert outcome == (exit_code, "", "")
-
-
-@NO_STDERR
 def test_unwritten_log_changes_nothing(server: Server, redirection: str) -> None:
-    """A client whose log cannot be written has its result, and a server serves and stops."""
+    """If stderr takes nothing, a client has its result, and a server serves and stops.
+
+    Neither stdout nor another exit code replaces a log or a usage that cannot be written.
+    """
+    assert run("client", "--verbose", redirection=redirection) == (64, "", "")
+    assert run("healthcheck", redirection=redirection, PORT="http") == (1, "", "")
     prefix = redirected(redirection)
     assert run_client(server.address, prefix=prefix) == (0, "SERVER OK - STATUS 200\n", "")
 
-    with refused() as address:
-        host, port = address
-    with Program("server", {"HOST": host, "PORT": str(port)}, prefix=prefix) as silent:
-        assert run_client(address).exit_code == 0
-        silent.process.terminate()
+    with refused() as (host, port):
+        pass
+    with Server(prefix=prefix, HOST=host, PORT=str(port)) as silent:
+        assert run_client((host, port)).exit_code == 0
 
-        assert silent.outcome() == (0, "", "")
+        assert silent.stop() == (0, "", "")
 
 
 def test_address_that_the_server_cannot_have_is_named(server: Server) -> None:

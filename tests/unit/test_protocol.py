@@ -71,16 +71,6 @@ def test_unprintable_characters_are_escaped(data: bytes, text: str) -> None:
     assert printable(data) == text
 
 
-@pytest.mark.parametrize("character", ["a", "ã", "🎉", "\n", "\U000e0001", "\udcff"], ids=ascii)
-def test_limit_counts_characters_before_escaping(character: str) -> None:
-    """A text is cut at so many characters as were sent, whatever they are shown as."""
-    data = character.encode(errors="surrogateescape")
-    shown = printable(data)
-
-    assert printable(data * 201, 200) == shown * 200
-    assert printable(data * 199, 200) == shown * 199
-
-
 @given(st.binary() | TEXTS.map(lambda text: text.encode(errors="surrogatepass")))
 def test_any_bytes_are_one_printable_line(data: bytes) -> None:
     """Whatever a peer sends is shown as one line that does nothing to a terminal."""
