@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -22,6 +22,7 @@ from tests.lib.peers import (
     Peer,
     deaf,
     listening,
+    name,
     own_address,
     receive,
     refused,
@@ -75,14 +76,13 @@ def in_turn(*peers: Peer) -> Peer:
 
 
 @contextmanager
-def met(*, prefix: Sequence[str] = (), **env: str) -> Iterator[tuple[Program, socket.socket]]:
-    """Run a client, and be the peer at the other end of its connection."""
-    with (
-        socket.create_server((own_address(), 0)) as listener,
-        client(listener.getsockname(), prefix=prefix, **env) as program,
-        listener.accept()[0] as sock,
-    ):
-        yield program, sock
+def met(host: str = "", **options: Any) -> Iterator[tuple[Program, socket.socket]]:
+    """Run a client, and be the peer at the other end of its one connection."""
+    with socket.create_server((host or own_address(), 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+        with client(listener.getsockname(), **options) as program, listener.accept()[0] as sock:
+            listener.close()
+            yield program, sock
 
 
 # The table of exit codes
@@ -209,16 +209,12 @@ look_up = socket.getaddrinfo
 socket.getaddrinfo = lambda *args: (time.sleep(0.1), look_up(*args))[1]
 """
     env = {"SERVER_HOST": "localhost", "OUTPUT": "json"}
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
-        address = listener.getsockname()
-        with client(address, before=slow_look_up, **env) as program:
-            with listener.accept()[0] as sock:
-                says(HALF, REPLY[9:], pause=0.1)(sock)
-            outcome = program.outcome()
+    with met("127.0.0.1", before=slow_look_up, **env) as (program, sock):
+        says(HALF, REPLY[9:], pause=0.1)(sock)
+        outcome = program.outcome()
+        result = outcome.json
+        assert (result["status"], result["peer"]) == ("ok", name(sock))
 
-    result = outcome.json
-    assert (result["status"], result["peer"]) == ("ok", "{}:{}".format(*address))
     assert min(result["connect_ms"], result["reply_ms"]) >= 100
     assert result["connect_ms"] + result["reply_ms"] <= result["waited_s"] * 1000 + 1
     assert 0 < result["rtt_ms"] < 5  # the kernel answers itself, however busy the peer is
@@ -229,12 +225,10 @@ socket.getaddrinfo = lambda *args: (time.sleep(0.1), look_up(*args))[1]
 
 def test_measurements_are_those_of_the_last_attempt() -> None:
     """After a connection that was closed and one that was refused, nothing of the first is left."""
-    with socket.create_server((own_address(), 0)) as listener:
-        env = {"OUTPUT": "json", "DEADLINE": "1.5", "RETRY_DELAY": "1"}
-        with client(listener.getsockname(), **env) as waiting:
-            with listener.accept()[0]:
-                listener.close()
-            result = waiting.outcome().json
+    env = {"OUTPUT": "json", "DEADLINE": "1.5", "RETRY_DELAY": "1"}
+    with met(**env) as (program, sock):
+        sock.close()
+        result = program.outcome().json
 
     assert (result["status"], result["cause"]) == ("unavailable", "ECONNREFUSED")
     measured = ("connect_ms", "reply_ms", "rtt_ms", "mss", "local", "peer")

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from tests.lib.support import PATIENCE, SLACK, linux_only, until
 from tests.loopback.test_client import says
 
 pytestmark = linux_only
+
+BLOCKED = ("env", "--block-signal=INT,TERM")
 
 
 def wait_until_held_up(program: Program) -> None:
@@ -131,11 +132,6 @@ class Late:
 
 late = Late()  # goes when the interpreter takes itself apart
 """
-BLOCK = """
-import os, signal, sys
-signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15])
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 
 
 @pytest.mark.parametrize(("module", "exit_code"), [("server", 0), ("client", 143)])
@@ -143,7 +139,7 @@ def test_blocked_signal_ends_a_program(module: str, exit_code: int) -> None:
     """Signals that the parent blocked still end a program; those after its end change nothing."""
     with refused() as (host, port):
         env = client_environment((host, port), DEADLINE="0") | {"HOST": host, "PORT": "0"}
-        with Program(module, env, prefix=(sys.executable, "-c", BLOCK), before=LATE) as program:
+        with Program(module, env, prefix=BLOCKED, before=LATE) as program:
             program.wait_for("listening|waiting for")
             program.signal(signal.SIGTERM)
 
