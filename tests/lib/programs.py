@@ -73,10 +73,8 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        if self.process.stdout:
-            self.process.stdout.close()
+        with self.process:
+            self.process.kill()
         self._stderr.close()
 
     @property

@@ -197,9 +197,6 @@ def test_text_is_the_escaped_reply_alone(name: str) -> None:
     assert play(case, "text")[:2] == (case.exit_code, stdout)
 
 
-# What is measured
-
-
 @linux_only
 def test_connection_is_measured() -> None:
     """The look-up counts as connecting, what follows as reply; the kernel adds what it measured."""
@@ -233,9 +230,6 @@ def test_measurements_are_those_of_the_last_attempt() -> None:
     assert (result["status"], result["cause"]) == ("unavailable", "ECONNREFUSED")
     measured = ("connect_ms", "reply_ms", "rtt_ms", "mss", "local", "peer")
     assert [result[key] for key in measured] == [None] * len(measured)
-
-
-# The wait
 
 
 @linux_only  # only there the port is nobody else's
@@ -348,9 +342,6 @@ def test_deadline_ends_a_look_up(looking_up: Start) -> None:
 
     assert (outcome.exit_code, outcome.json["status"]) == (68, "unresolved")
     assert 0.2 <= outcome.json["waited_s"] < 0.2 + SLACK
-
-
-# Where the result goes
 
 
 @pytest.mark.parametrize(

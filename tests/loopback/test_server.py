@@ -17,7 +17,6 @@ from tests.lib.peers import (
     HEALTH_ADDRESS,
     MESSAGE,
     REPLY,
-    connect,
     exchange,
     fill,
     name,
@@ -110,11 +109,10 @@ def test_burst_of_clients_is_accepted_in_small_batches() -> None:
 def test_idle_connection_is_closed_after_idle_timeout() -> None:
     """An idle connection is closed after IDLE_TIMEOUT, not sooner, and counted."""
     with Server(IDLE_TIMEOUT="0.2") as server:
-        address = server.address
+        server.wait_for("listening")
         began = time.monotonic()
-        with connect(address) as sock:
-            assert receive(sock) == b""
-            assert 0.2 <= time.monotonic() - began < 0.2 + 2 * SLACK
+        assert receive(server.connect()) == b""
+        assert 0.2 <= time.monotonic() - began < 0.2 + 2 * SLACK
 
         assert stopped(server) == "connections=1 replies=0 idle=1 evicted=0 failed=0"
 
@@ -305,9 +303,6 @@ def test_stop_takes_drain_timeout_at_most() -> None:
         assert 0.4 <= time.monotonic() - began < 0.4 + 2 * SLACK
 
 
-# The log
-
-
 def test_log_has_a_line_for_each_client_that_speaks() -> None:
     """At INFO: the address, each client's first message, the summary, and no more.
 
@@ -334,16 +329,13 @@ def test_log_has_a_line_for_each_client_that_speaks() -> None:
         assert server.log[:-1] == lines
 
 
-# In a program of one's own
-
-
 def test_server_is_bound_served_shut_down_and_closed() -> None:
     """In a program of one's own a server is bound, served, shut down from elsewhere and closed."""
     config = ServerConfig(Environment({"HOST": own_address(), "PORT": "0"}))
     with closing(OwnServer(config)) as server, ThreadPoolExecutor() as pool:
         server.bind()
         serving = pool.submit(server.serve_forever)
-        with connect(server.address) as sock:
+        with socket.create_connection(server.address, PATIENCE) as sock:
             exchange(sock)
         server.shutdown()
         serving.result(PATIENCE)

@@ -95,7 +95,6 @@ VARIABLES = [
     Variable("client", "OUTPUT", ["text", "json"], NO_OUTPUT, "text or json"),
     Variable("client", "LOG_LEVEL", *LEVEL),
 ]
-EACH_VARIABLE = pytest.mark.parametrize("variable", VARIABLES, ids=lambda row: " ".join(row[:2]))
 
 
 def settings_of(program: str, **environ: str) -> dict[str, object]:
@@ -104,28 +103,26 @@ def settings_of(program: str, **environ: str) -> dict[str, object]:
     return {name.upper(): value for name, value in vars(config).items()}
 
 
-@EACH_VARIABLE
-def test_valid_values_are_read(variable: Variable) -> None:
-    """A variable takes what the specification allows, up to its limits."""
-    program, name, takes, *_ = variable
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda row: " ".join(row[:2]))
+def test_valid_values_are_read_and_invalid_ones_refused(variable: Variable) -> None:
+    """A variable takes what the specification allows, up to its limits.
+
+    For other values one printable line names the variable, the value and what is allowed.
+    """
+    program, name, takes, refuses, allowed = variable
     takes = dict(zip(takes, takes, strict=True)) if isinstance(takes, list) else takes
 
     for text, value in takes.items():
         assert settings_of(program, **{name: text}).get(name) == value
-
-
-@EACH_VARIABLE
-def test_invalid_values_are_refused_in_one_line(variable: Variable) -> None:
-    """One printable line names the variable, the value and what is allowed."""
-    for text in variable.refuses:
+    for text in refuses:
         with pytest.raises(ConfigError) as refused:
-            settings_of(variable.program, **{variable.name: text})
+            settings_of(program, **{name: text})
         shown, _, expected = str(refused.value).partition(" is not valid: expected ")
-        assert shown.startswith(f"{variable.name}='")
+        assert shown.startswith(f"{name}='")
         assert shown.isprintable()
         assert len(shown) < 300
         assert not text.isprintable() or text[:200] in shown
-        assert variable.allowed in expected
+        assert allowed in expected
 
 
 def test_protocol_sets_defaults() -> None:

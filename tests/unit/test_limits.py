@@ -65,21 +65,14 @@ def test_example_has_every_default() -> None:
         assert f"ARG PYTHON_IMAGE={DEFAULT}\n" in (ROOT / name).read_text()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("docker-compose.yml", "deploy/stack.yml"),
-        *("examples/wait-for.yml", "examples/wait-for-two.yml"),
-    ],
-)
-def test_compose_files_have_the_defaults_of_the_example(path: str) -> None:
+def test_compose_files_have_the_defaults_of_the_example() -> None:
     """A default in a Compose file is that of .env.example, as ${NAME-default} and never as :-."""
-    text = re.sub(r"(?m)#.*", "", (ROOT / path).read_text())
-    found = re.findall(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", text)
-
-    assert len(found) == text.count("$") > 0
     known = DOTENV | {"SERVER_IMAGE": "tcp-pair-server", "CLIENT_IMAGE": "tcp-pair-client"}
-    assert {*found} <= {*known.items()}
+    for path in ("docker-compose", "deploy/stack", "examples/wait-for", "examples/wait-for-two"):
+        text = re.sub(r"(?m)#.*", "", (ROOT / f"{path}.yml").read_text())
+        found = re.findall(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", text)
+        assert len(found) == text.count("$") > 0
+        assert {*found} <= {*known.items()}
 
 
 @pytest.mark.parametrize(

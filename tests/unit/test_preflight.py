@@ -79,11 +79,9 @@ def test_overlap_is_refused_with_lines_that_fit() -> None:
     assert str(caught.value).startswith(f"{said} (docker network rm minikube removes it")
     lines = given(str(caught.value))
     assert lines == {
-        "SUBNET": "192.168.16.0/24",
-        "IP_RANGE": "192.168.16.128/25",
-        "SERVER_HOST": "192.168.16.10",
-        "CLIENT_HOST": "192.168.16.20",
+        name: EXAMPLE[name].replace(".15.", ".16.") for name in NARROW if name in lines
     }
+    assert len(lines) == 4
     judge(minikube, **lines)
 
 
