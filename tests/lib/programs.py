@@ -54,10 +54,8 @@ class Program:
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> None:
-        start = (
-            f"import sys\nfrom app import {module} as program\n{before}\nsys.exit(program.main())"
-        )
-        command = ["-c", start] if before else ["-m", f"app.{module}"]
+        run = f"import sys\nfrom app import {module} as program\n{before}\nsys.exit(program.main())"
+        command = ["-c", run] if before else ["-m", f"app.{module}"]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
         self.process = subprocess.Popen(
             [*prefix, sys.executable, *command, *arguments],

@@ -32,10 +32,10 @@ def looking_up(tmp_path: Path) -> Start:
     resolv = tmp_path / "resolv.conf"
     resolv.write_text("nameserver 192.0.2.1\noptions timeout:30 attempts:5\n")
     prefix = (*NAMESPACE, "sh", "-c", CONFINE, str(resolv))
-    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs a network of its own: unshare and ip of Linux, and permission")
 
     def start(**options: str) -> Program:
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("needs a network of its own: unshare and ip of Linux, and permission")
         program = client(("server.example", 8888), prefix=prefix, **{"OUTPUT": "json"} | options)
         until(lambda: program.process.poll() is not None or program.usage.num_threads() > 1)
         return program

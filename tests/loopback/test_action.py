@@ -34,8 +34,7 @@ def run(folder: Path, address: Address, **given: str) -> dict[str, Any]:
 
     script, output = folder / "script.sh", folder / "output"
     script.write_text(evaluate(STEP["run"]))
-    python = folder / "python3"
-    python.symlink_to(sys.executable)
+    (folder / "python3").symlink_to(sys.executable)
     env = {name: evaluate(text) for name, text in STEP["env"].items()}
     env |= {"PYTHONSAFEPATH": "1"}  # a job may have it: then Python imports nothing from a folder
     env |= {"GITHUB_ACTION_PATH": str(ROOT), "GITHUB_OUTPUT": str(output)}

@@ -19,8 +19,6 @@ from tests.loopback.test_client import says
 
 pytestmark = linux_only
 
-BLOCKED = ("env", "--block-signal=INT,TERM")
-
 
 def wait_until_held_up(program: Program) -> None:
     """Wait until the kernel has a program sleep in a write to a pipe."""
@@ -127,8 +125,7 @@ LATE = """
 import os
 
 class Late:
-    def __del__(self, kill=os.kill, process=os.getpid()):
-        kill(process, 15)
+    __del__ = lambda self, kill=os.kill, process=os.getpid(): kill(process, 15)
 
 late = Late()  # goes when the interpreter takes itself apart
 """
@@ -139,7 +136,8 @@ def test_blocked_signal_ends_a_program(module: str, exit_code: int) -> None:
     """Signals that the parent blocked still end a program; those after its end change nothing."""
     with refused() as (host, port):
         env = client_environment((host, port), DEADLINE="0") | {"HOST": host, "PORT": "0"}
-        with Program(module, env, prefix=BLOCKED, before=LATE) as program:
+        blocked = ("env", "--block-signal=INT,TERM")
+        with Program(module, env, prefix=blocked, before=LATE) as program:
             program.wait_for("listening|waiting for")
             program.signal(signal.SIGTERM)
 
