@@ -37,7 +37,7 @@ def looking_up(tmp_path: Path) -> Start:
         if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
             pytest.skip("needs a network of its own: unshare and ip of Linux, and permission")
         program = client(("server.example", 8888), prefix=prefix, **{"OUTPUT": "json"} | options)
-        until(lambda: program.process.poll() is not None or program.usage.num_threads() > 1)
+        until(lambda: program.process.poll() is not None or program.usage.num_threads() > 2)
         return program
 
     return start
