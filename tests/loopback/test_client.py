@@ -296,14 +296,11 @@ def test_signal_ends_sleeping_at_once(number: int) -> None:
 @linux_only
 def test_signal_ends_connecting_at_once() -> None:
     """A connection without an answer does not delay a signal."""
-
-    def has_sent_a_syn() -> bool:
-        return any(
-            one.status == psutil.CONN_SYN_SENT for one in waiting.usage.net_connections("tcp4")
-        )
-
     with deaf() as address, client(address, CONNECT_TIMEOUT="60", **FOR_EVER) as waiting:
-        until(has_sent_a_syn)
+        until(
+            lambda: [one.status for one in waiting.usage.net_connections("tcp4")],
+            is_right=lambda states: psutil.CONN_SYN_SENT in states,
+        )
         interrupt(waiting)
 
 

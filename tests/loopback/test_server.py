@@ -50,9 +50,6 @@ def stopped(server: Server) -> str:
     return server.wait_for("^INFO stopped: (.*)$")[1]
 
 
-# The wire
-
-
 def test_half_closing_client_gets_its_reply() -> None:
     """A client that half-closes before or after its message gets what is due, and the end."""
     with Server() as server:
@@ -101,9 +98,6 @@ def test_burst_of_clients_is_accepted_in_small_batches() -> None:
 
         said = server.log.index(f"INFO {name(first)}: {MESSAGE.decode()}")
         assert any(line.endswith(" connected") for line in server.log[said:])
-
-
-# Silence, and room
 
 
 def test_idle_connection_is_closed_after_idle_timeout() -> None:
@@ -237,9 +231,6 @@ def test_connection_silent_longest_makes_room() -> None:
         for sock in (first, third):
             sock.close()
         assert stopped(server) == "connections=3 replies=6 idle=0 evicted=1 failed=0"
-
-
-# The stop
 
 
 @pytest.mark.slow

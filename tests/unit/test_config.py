@@ -137,12 +137,3 @@ def test_protocol_sets_defaults() -> None:
         "REPLY": [b"HTTP/1.", b" 2"],
     }
     assert settings_of("client", SERVER_PROTOCOL="http", **mine) == settings_of("client", **mine)
-
-
-@pytest.mark.parametrize("program", CONFIGS)
-def test_each_program_reads_its_variables_alone(program: str) -> None:
-    """A program reads the variables of the table above, and no other."""
-    env = Environment({})
-    CONFIGS[program](env)
-
-    assert {*env.asked} == {row.name for row in VARIABLES if row.program == program}

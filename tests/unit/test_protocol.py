@@ -61,13 +61,3 @@ def test_unprintable_characters_are_escaped() -> None:
         b"\xff\xc3(\xed\xa0\x80": r"\xff\xc3(\xed\xa0\x80",
     }
     assert {data: printable(data) for data in shown} == shown
-
-
-@given(st.binary())
-def test_any_bytes_are_one_printable_line(data: bytes) -> None:
-    """Whatever a peer sends is shown as one line that does nothing to a terminal."""
-    shown = printable(data)
-
-    assert shown.isprintable()
-    assert shown.encode().decode() == shown
-    assert shown.startswith(printable(data, 5))
