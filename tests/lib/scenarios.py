@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.lib.injection import SIGNAL, Fault, has_struck, strace
-from tests.lib.peers import REPLY, Address, connect, listening, own_address, receive, receive_all
+from tests.lib.peers import REPLY, Address, connect, listening, own_address, receive
 from tests.lib.programs import Program
 from tests.lib.programs import client as start_client
 from tests.lib.support import PATIENCE, until
@@ -50,7 +50,7 @@ def stay(address: Address) -> Iterator[None]:
             ask(sock)
             yield
             read_reply(sock)
-        assert receive_all(sock) == b""  # once the server stops
+        assert receive(sock) == b""  # once the server stops
 
 
 def server(fault: Fault | None, trace: Path) -> str:
@@ -68,7 +68,7 @@ def server(fault: Fault | None, trace: Path) -> str:
 
         first = until(arrive, is_right=lambda sock: sock or program.process.poll() is not None)
         if first and not fault:
-            assert receive_all(first) == b""  # only here, because it takes its time
+            assert receive(first) == b""  # only here, because it takes its time
             arrive()
 
         def stop() -> None:

@@ -5,7 +5,7 @@ from itertools import chain, repeat
 
 import pytest
 
-from tests.lib.peers import listening, receive_all
+from tests.lib.peers import listening, receive
 from tests.lib.programs import run_client
 
 GREETING = (
@@ -48,7 +48,7 @@ def test_answer_decides_whether_a_service_can_be_used(protocol: str) -> None:
     def serve(sock: socket.socket) -> None:
         sock.sendall(next(answers))
         sock.shutdown(socket.SHUT_WR)
-        receive_all(sock)
+        receive(sock)
 
     with listening(serve) as address:
         outcome = run_client(address, SERVER_PROTOCOL=protocol, OUTPUT="json")
