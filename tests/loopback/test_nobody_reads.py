@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from typing import IO
 
 import pytest
 
-from tests.lib.peers import REPLY, listening, own_address, refused
+from tests.lib.peers import REPLY, listening, own_address, receive, refused
 from tests.lib.programs import Program, Start, client, client_environment
 from tests.lib.support import PATIENCE, SLACK, linux_only, until
 from tests.loopback.test_client import says
@@ -20,12 +22,12 @@ from tests.loopback.test_client import says
 pytestmark = linux_only
 
 
-def wait_until_held_up(program: Program) -> None:
-    """Wait until the kernel has a thread of a program sleep until a pipe is read."""
-    threads = Path(f"/proc/{program.process.pid}/task")
+def wait_until_held_up(program: Program, threads: int = 1) -> None:
+    """Wait until so many threads of a program sleep until a pipe is read, or a socket."""
+    tasks = Path(f"/proc/{program.process.pid}/task")
     until(
-        lambda: [wchan.read_text() for wchan in threads.glob("*/wchan")],
-        is_right=lambda calls: any("pipe_w" in call or "poll" in call for call in calls),
+        lambda: [wchan.read_text() for wchan in tasks.glob("*/wchan")],
+        is_right=lambda calls: sum("pipe_w" in c or "poll" in c for c in calls) >= threads,
         awaited="a sleep for a pipe",
     )
 
@@ -110,6 +112,38 @@ def test_later_signal_finds_one_result_or_gives_it_up(reads: bool) -> None:
         assert program.process.wait(PATIENCE) == 143
         if reads:
             assert json.loads(pipe.read())["exit_code"] == 143
+
+
+@pytest.mark.parametrize("first", ["signal", "reply"])
+def test_signal_and_reply_leave_one_result(first: str) -> None:
+    """The first of a reply and a signal decides, and its result is written once."""
+    heard, reply, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def serve(sock: socket.socket) -> None:
+        heard.set()
+        reply.wait(PATIENCE)
+        sock.sendall(REPLY)
+        receive(sock)
+        closed.set()
+
+    with listening(serve) as address:
+        env = client_environment(address, OUTPUT="json", REPLY_TIMEOUT="60", DEADLINE="0")
+        with unread("stdout", "client", env) as (program, pipe, full):
+            assert heard.wait(PATIENCE)
+            if first == "signal":
+                program.signal(signal.SIGTERM)
+                wait_until_held_up(program, threads=2)
+            reply.set()
+            assert closed.wait(PATIENCE)
+            wait_until_held_up(program)
+            program.freeze()
+            pipe.read(full)
+            program.signal(signal.SIGINT)
+            program.thaw()
+
+            exit_code = 0 if first == "reply" else 143
+            assert json.loads(pipe.read())["exit_code"] == exit_code
+            assert program.process.wait(PATIENCE) == exit_code
 
 
 def test_many_signals_leave_one_result() -> None:
