@@ -22,10 +22,7 @@ go
 until redis-cli -a secret config set key-load-delay 0; do sleep 0.1; done
 wait
 """
-# It looks each client's name up before it greets, and then stays silent where Docker's answer is
-# longer than a host name may be.
 OPENSMTPD = r"""
-echo nameserver 127.0.0.1 >/etc/resolv.conf
 printf 'listen on 0.0.0.0\naction box mbox\nmatch for any action box\n' >/tmp/smtpd.conf
 smtpd -P smtp -d -f /tmp/smtpd.conf &
 go

@@ -30,17 +30,9 @@ def commands(name: str) -> list[str]:
     return [*by_protocol, *(line for key, line in documented().items() if key == name)]
 
 
-@pytest.fixture(scope="module")
-def network(docker_client: DockerClient, run_name: str) -> Iterator[str]:
-    """Make a network, because addresses of loopback are special to MariaDB."""
-    network = docker_client.networks.create(f"{run_name}-services", internal=True)
-    yield network.name
-    network.remove()
-
-
 @pytest.fixture
 def container(
-    docker_client: DockerClient, run_name: str, services_image: str, network: str
+    docker_client: DockerClient, run_name: str, services_image: str
 ) -> Iterator[Container]:
     """Start a container called ``service``, in which the project lies and nothing runs."""
     container = docker_client.containers.run(
@@ -50,8 +42,7 @@ def container(
         hostname="service",
         init=True,
         detach=True,
-        network=network,
-        dns=["127.0.0.1"],  # of outside, nobody is asked
+        dns=["127.0.0.1"],  # nobody is asked
         environment=QUICK,
         volumes={str(ROOT): {"bind": "/tcp-pair", "mode": "ro"}},
         working_dir="/tcp-pair",

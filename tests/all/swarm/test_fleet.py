@@ -3,10 +3,13 @@
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from docker.models.containers import Container
 
+from scripts.common import Problem
 from tests.lib.containers import PATIENCE, exit_code, logged, logs, result
 from tests.lib.support import ROOT, until
 from tests.lib.swarm import OVERLAY, SETTINGS, Host
@@ -99,12 +102,19 @@ def find_server(
     return until(found, PATIENCE, 0.1, awaited="a healthy server")[0]
 
 
+def set_availability(manager: Host, node: str, availability: str) -> bool:
+    """Drain a node or make it active; False if a manager changes it at the same time."""
+    with suppress(Problem):
+        return bool(manager.docker("node", "update", f"--availability={availability}", node))
+    return False
+
+
 def move_server(fleet: list[Host], *hosts: Host) -> tuple[Host, Container]:
     """Have the server run on none of these hosts; return where it is, and its container."""
     # All hosts before the server moves, so that it moves once.
     for availability in ("drain", "active"):
         for host in hosts:
-            fleet[0].docker("node", "update", f"--availability={availability}", host.name)
+            until(partial(set_availability, fleet[0], host.name, availability), PATIENCE)
         found = find_server(fleet, lambda host, _: host not in hosts)
     return found
 
@@ -135,6 +145,15 @@ def test_every_node_reports_each_check(fleet: list[Host]) -> None:
     assert logs(server).stderr.count(": Testando conexão") == before + len(fleet)
 
 
+# Before an update, which would replace the server in any case.
+def test_stopped_server_is_started_again(fleet: list[Host]) -> None:
+    """A server that ends with 0, by a signal, is replaced."""
+    _, server = find_server(fleet)
+    server.kill("TERM")
+
+    find_server(fleet, lambda _, found: found != server)
+
+
 def test_check_takes_what_is_configured_now(fleet: list[Host]) -> None:
     """A port and a REPLY of .env, and a MESSAGE of the shell, reach the server before the check."""
     fleet[0].configure(SERVER_PORT="9999", REPLY="another $REPLY")
@@ -160,14 +179,6 @@ def test_server_that_cannot_run_is_rolled_back(fleet: list[Host]) -> None:
     assert report.exit_code != 0
     assert "the server cannot be replaced by what is configured now: rollback" in report.output
     assert find_server(fleet) == before
-
-
-def test_stopped_server_is_started_again(fleet: list[Host]) -> None:
-    """A server that ends with 0, by a signal, is replaced."""
-    _, server = find_server(fleet)
-    server.kill("TERM")
-
-    find_server(fleet, lambda _, found: found != server)
 
 
 def test_node_without_the_image_is_named(fleet: list[Host]) -> None:
