@@ -50,10 +50,7 @@ class Host:
         assert self._process.stdout
         self.pid = int(self._process.stdout.readline())
         # What runs in it must not outlive the tests either.
-        self.prefix = (
-            *("nsenter", f"--net=/proc/{self.pid}/ns/net"),
-            *("setpriv", "--pdeathsig=KILL"),
-        )
+        self.prefix = "nsenter", f"--net=/proc/{self.pid}/ns/net", "setpriv", "--pdeathsig=KILL"
         return self
 
     def __exit__(self, *_: object) -> None:

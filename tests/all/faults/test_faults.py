@@ -13,16 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.injection import (
-    ERRORS,
-    MEMORY,
-    SIGNAL,
-    THREADS,
-    Fault,
-    has_struck,
-    places,
-    strace,
-)
+from tests.lib.injection import ERRORS, MEMORY, SIGNAL, THREADS, Fault, has_struck, places, strace
 from tests.lib.peers import REPLY, Address, connect, listening, own_address, receive, receive_all
 from tests.lib.programs import Program, run_client
 from tests.lib.programs import client as start_client
@@ -111,13 +102,19 @@ def server(fault: Fault | None, trace: Path) -> str:
     return "answers all but one client" if lost else "answers all clients"
 
 
+def answer(sock: socket.socket) -> None:
+    """Be a server."""
+    if sock.recv(100):
+        sock.sendall(REPLY)
+
+
 def client(host: str, fault: Fault | None, trace: Path) -> str:
     """Be closed once, then get the reply."""
     connections = itertools.count()
 
     def serve(sock: socket.socket) -> None:
-        if next(connections) and sock.recv(100):
-            sock.sendall(REPLY)
+        if next(connections):
+            answer(sock)
 
     with listening(serve, "127.0.0.1" if host else "") as (address, port):
         env = {"OUTPUT": "json", "DEADLINE": "3"} | ENVIRONMENT
@@ -177,12 +174,6 @@ def faults_of(reached: dict[str, list[int]]) -> Iterator[Fault]:
         fewer = itertools.islice(some, max(len(numbers), len(errors)))
         pairs = itertools.product(numbers, errors) if WANTS_ALL else fewer
         yield from (Fault(call, number, error) for number, error in pairs)
-
-
-def answer(sock: socket.socket) -> None:
-    """Be a server."""
-    if sock.recv(100):
-        sock.sendall(REPLY)
 
 
 @pytest.mark.timeout(1200)

@@ -17,7 +17,6 @@ from tests.lib.support import linux_only, until
 pytestmark = pytest.mark.xdist_group("load")
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
-ROOM, CLIENTS = 4, 8
 
 # A page here or there that is used for the first time late: measured, it is 4 KiB. In 20 s there
 # are over 50,000 connections after the first quarter: a leak of 6 bytes for each is more than this.
@@ -60,7 +59,7 @@ def mix(server: Server, seconds: float) -> None:
                 visit(server, chance)
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(repeat, range(CLIENTS)))
+        list(pool.map(repeat, range(8)))
     until(server.usage.num_fds, is_right=own.__eq__, awaited="no connection left")
 
 
@@ -69,7 +68,7 @@ def mix(server: Server, seconds: float) -> None:
 @pytest.mark.timeout(SECONDS + 60)
 def test_soak_leaves_no_memory_and_no_descriptor() -> None:
     """The server ends with the memory and the descriptors that it had at the first quarter."""
-    with Server(MAX_CONNECTIONS=str(ROOM)) as server:
+    with Server(MAX_CONNECTIONS="4") as server:
         server.wait_for("listening")
         mix(server, SECONDS / 4)
         before = server.usage.memory_info().rss

@@ -157,7 +157,10 @@ def test_fault_has_the_cause_of_its_row(
 
 @pytest.mark.parametrize("lost", ["message", "reply"])
 def test_lost_large_packets_are_no_reply(lost: str, a: Host, b: Host, folder: Path) -> None:
-    """If only small packets pass, no reply comes; `resent` tells whether the message is lost."""
+    """If only small packets pass, no reply comes, and `resent` and `mss` are those on the page."""
+    pattern = r"(\d+) for an MTU of (\d+),\s+less (\d+) .*?, (\d+) .*?(\d+) of"
+    (sizes,) = re.findall(pattern, PAGE.text, re.S)
+    mss, mtu, *headers = map(int, sizes)
     rule = "INPUT --match length --length 1301: --jump DROP"
     (a if lost == "message" else b).run(f"iptables --append {rule}")
     with listening(a, folder, LARGE[0]):
@@ -166,30 +169,19 @@ def test_lost_large_packets_are_no_reply(lost: str, a: Host, b: Host, folder: Pa
     assert (result["exit_code"], result["cause"]) == (75, "ETIMEDOUT")
     assert "after 0 of 4000 bytes" in result["error"]
     assert (result["resent"] > 0) == (lost == "message")
-
-
-def test_segments_have_the_size_on_the_page(a: Host, b: Host, folder: Path) -> None:
-    """The MSS is the number that the page computes."""
-    sizes = re.search(
-        r"(\d+) for an MTU of (\d+),\s+less (\d+) .*?, (\d+) .*?(\d+) of", PAGE.text, re.S
-    )
-    assert sizes
-    mss, mtu, *headers = map(int, sizes.groups())
-    with listening(a, folder, LARGE[0]):
-        assert ask(b, folder, LARGE[1])["mss"] == mss == mtu - sum(headers)
+    assert result["mss"] == mss == mtu - sum(headers)
 
 
 def test_lost_syn_shows_in_two_figures(a: Host, b: Host, folder: Path) -> None:
     """A lost SYN gives the `connect_ms` and the `resent` on the page."""
-    said = re.search(r"`connect_ms` above (\d+) with `resent` (\d)", PAGE.text)
-    assert said
+    ((ms, resent),) = re.findall(r"`connect_ms` above (\d+) with `resent` (\d)", PAGE.text)
     every_other = "--match statistic --mode nth --every 2 --packet 0"
     a.run(f"iptables --append INPUT --protocol tcp --syn {every_other} --jump DROP")
     with listening(a, folder):
         result = ask(b, folder)
 
-    assert result["connect_ms"] > int(said[1])
-    assert result["resent"] == int(said[2])
+    assert result["connect_ms"] > int(ms)
+    assert result["resent"] == int(resent)
 
 
 def test_round_trip_is_that_of_the_kernel(a: Host, b: Host, folder: Path) -> None:

@@ -19,17 +19,6 @@ pytestmark = pytest.mark.xdist_group("swarm")
 _ROW = re.compile(r"(host\d)  (\S+)" + 6 * r" +(\S+)")
 
 
-def create_network(here: Host, there: Host) -> None:
-    """Make the network by the command that deploy/README.md gives, with addresses for tests."""
-    text = (ROOT / "deploy/README.md").read_text().replace("\\\n", "")
-    (line,) = re.findall(r"^docker (network create .*)$", text, re.MULTILINE)
-    command = line.replace("192.168.15.0/24", SETTINGS["SUBNET"])
-    command = command.replace("192.168.15.128/25", SETTINGS["IP_RANGE"])
-    here.docker(*command.split())
-    name = command.split()[-1]
-    until(lambda: there.client.networks.list([name]), PATIENCE, 0.1, awaited=f"the network {name}")
-
-
 def start(host: Host, service: str) -> Container:
     """Start one service of the pair on a host."""
     host.docker(*OVERLAY, "up", "--detach", service)
@@ -37,9 +26,14 @@ def start(host: Host, service: str) -> Container:
 
 
 def test_client_waits_for_the_server_of_another_host(hosts: list[Host]) -> None:
-    """Client first, server later, each at its fixed address: the client gets its 200."""
+    """On the network of deploy/README.md both have their addresses, and the client gets its 200."""
     here, there = hosts[:2]
-    create_network(here, there)
+    text = (ROOT / "deploy/README.md").read_text().replace("\\\n", "")
+    (command,) = re.findall(r"^docker (network create .*)$", text, re.MULTILINE)
+    command = command.replace("192.168.15.0/24", SETTINGS["SUBNET"])
+    name = command.split()[-1]
+    here.docker(*command.replace("192.168.15.128/25", SETTINGS["IP_RANGE"]).split())
+    until(lambda: there.client.networks.list([name]), PATIENCE, 0.1, awaited=f"the network {name}")
     client = start(there, "client")
     logged(client, "waiting for")
     server = start(here, "server")
@@ -163,6 +157,7 @@ def test_check_takes_what_is_configured_now(fleet: list[Host]) -> None:
     assert report.exit_code == 0, report.output
     _, server = find_server(fleet)
     assert f": from a shell{188 * '.'}" in logs(server).stderr
+    assert "REPLY_MATCH=prefix" in fleet[0].docker("service", "inspect", "tcp-pair_client")
     for host in fleet:
         label = "com.docker.swarm.service.name=tcp-pair_client"
         (client,) = host.client.containers.list(limit=1, filters={"label": label})
