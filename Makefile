@@ -11,10 +11,10 @@ help: ## list these targets
 run: python ## run the pair once: both logs, the client's result, nothing left running
 	@$(PYTHON) -m scripts.run
 
-packets: python ## run it with every packet explained; LANGUAGE=pt in Portuguese
+packets: python ## run the pair and explain every packet; LANGUAGE=pt: in Portuguese
 	@$(PYTHON) -m packets.run $(KEPT)
 
-picture: python ## draw docs/packets*.png from docs/packets.pcap, by Chromium
+picture: python ## draw docs/packets*.png from docs/packets.pcap, with Chromium
 	@for language in en pt-BR; do \
 		LANGUAGE=$$language $(PYTHON) -m packets.run docs/packets.pcap >/dev/null && \
 		sed '/^<div class="row note/,/SYN-SENT/{/SYN-SENT/!d;}; /<b>ARP/d; /<b>17 bytes/s/class="packet"/& open/' \
@@ -36,29 +36,29 @@ logs: docker ## show the logs of what make up started
 demo: python ## run the same pair as two local processes, without Docker
 	@$(PYTHON) -m scripts.demo
 
-fleet-check: python ## let every node of a Docker Swarm make one check (deploy/README.md)
+fleet-check: python ## run one check on every node of a Docker Swarm (deploy/README.md)
 	@$(PYTHON) -m deploy.fleet_check
 
-test: venv ## run the tests that show that it works here, in a minute; REQUIRE_DOCKER=1 fails without Docker
+test: venv ## test that the pair works here, in a minute; REQUIRE_DOCKER=1: fail without Docker
 	@.venv/bin/python -m tools.run_tests $(TESTS)
 
-test-all: venv ## run all tests, in four minutes; those of Docker Swarm need root
+test-all: venv ## run all tests, in four minutes; the Docker Swarm tests need root
 	@.venv/bin/python -m tools.run_tests all
 
 test-fast: venv ## run the quick tests of app/, which need no Docker
 	@.venv/bin/python -m pytest -nauto -m "not slow" tests/unit tests/loopback
 
-test-cluster: venv ## run the tests of Docker Swarm, which need root
+test-cluster: venv ## run the Docker Swarm tests, which need root
 	@[ "$$(id -u)" = 0 ] || { echo 'Tests of Docker Swarm need root: sudo make test-cluster' >&2; exit 1; }
 	@REQUIRE_DOCKER=1 .venv/bin/python -m tools.run_tests tests/all/swarm
 
-soak: venv ## keep the server under everything at once for ten minutes, then as long in any order
+soak: venv ## load the server in all ways at once for ten minutes, then in random order for ten more
 	@SOAK_SECONDS=600 .venv/bin/python -m pytest tests/all/load/test_soak.py tests/all/load/test_any_order.py
 
-faults: venv ## let every system call fail once, and write tests/all/faults/table.txt
+faults: venv ## make every system call fail once, and write tests/all/faults/table.txt
 	@FAULTS=all .venv/bin/python -m tools.run_tests tests/all/faults
 
-bench: python ## measure speed beside other servers, in five minutes; QUICK=1 in one
+bench: python ## compare the speed with other servers, in five minutes; QUICK=1: in one
 	@scripts/venv.sh bench
 	@.venv-bench/bin/python -m bench.run
 
@@ -92,7 +92,7 @@ lint: python ## check formatting, code, types, Dockerfiles, scripts, workflows a
 		docker stack config --compose-file deploy/stack.yml >/dev/null; \
 	fi
 
-clean: python ## remove what all of these have made: environments, files, images, Compose if it is ours
+clean: python ## remove what these targets made: environments, files, images, the Compose that make installed
 	@rm -rf .venv .venv-* .hypothesis .*_cache dist packets.* docs/packets.html bench/results/quick.* \
 		tests/all/faults/table.txt
 	@find . -name __pycache__ -prune -exec rm -r {} +

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from .protocol import printable, unescape
+from .services import NAMES, SERVICES
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 ANY_ADDRESS = "0.0.0.0"  # to listen on; connect(2) takes it for the client's own host
@@ -77,8 +78,6 @@ class Environment:
         """Read the name of a protocol, which sets defaults of the variables read after it."""
         self.asked[name] = "", meaning
         if name in self._values:
-            from .services import NAMES, SERVICES  # main imports it first
-
             if not (row := SERVICES.get(self._values[name])):
                 raise self._invalid(name, f"one of {', '.join(SERVICES)}")
             self._values = dict(zip(NAMES, (*row, "prefix", "retry"), strict=True)) | self._values
@@ -118,7 +117,7 @@ class ServerConfig:
         self.idle_timeout = env.seconds("IDLE_TIMEOUT", "60", meaning, zero=True)
         meaning = "maximum open connections"
         self.max_connections = env.whole("MAX_CONNECTIONS", "1000", 1, 1_000_000, meaning)
-        meaning = "on shutdown, wait this many seconds for unfinished replies"
+        meaning = "on shutdown, wait up to this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
         [self.reply] = env.data("REPLY", "SERVER OK - STATUS 200", 1, "what to reply")
         self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
@@ -133,7 +132,7 @@ class ClientConfig:
         self.server_port = env.whole("SERVER_PORT", "8888", 1, 65535, "TCP port of the server")
         [self.message] = env.data("MESSAGE", "Testando conexão", 0, "empty: wait for a greeting")
         self.reply = env.data("REPLY", "SERVER OK - STATUS 200", 1, r"reply; \?: any byte", r"\?")
-        meaning = "prefix: more bytes may follow"
+        meaning = "with prefix, more bytes may follow"
         self.reply_match = env.word("REPLY_MATCH", ("exact", "prefix"), meaning)
         self.wrong_reply = env.word("WRONG_REPLY", ("fail", "retry"), "on an unexpected reply")
         self.retry_delay = env.seconds("RETRY_DELAY", "2", "seconds until the next attempt")

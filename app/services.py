@@ -23,4 +23,4 @@ SERVICES = {
     "ssh": ("22", "", "SSH-2.0-"),
     "zookeeper": ("2181", "srvr", "Zookeeper version"),
 }
-HELP = f"\nSERVER_PROTOCOL sets {', '.join(NAMES)}:\n  {', '.join(SERVICES)}\n"
+HELP = f"\nSERVER_PROTOCOL sets the defaults of {', '.join(NAMES)}:\n  {', '.join(SERVICES)}\n"

@@ -42,8 +42,7 @@ def connect(address: Address, source: str = "") -> socket.socket:
 
 def name(sock: socket.socket) -> str:
     """Return what the server calls the peer that this socket is."""
-    host, port = sock.getsockname()
-    return f"{host}:{port}"
+    return "{}:{}".format(*sock.getsockname())
 
 
 class _Listener(ThreadingTCPServer):
@@ -102,18 +101,10 @@ def exchange(sock: socket.socket, reply: bytes = REPLY) -> None:
     assert receive(sock, len(reply)) == reply
 
 
-def receive(sock: socket.socket, size: int) -> bytes:
-    """Return so many bytes, or fewer where the peer ends."""
+def receive(sock: socket.socket, size: int = sys.maxsize) -> bytes:
+    """Return so many bytes, or fewer if the peer ends. Raises ConnectionResetError if it resets."""
     data = b""
-    while len(data) < size and (chunk := sock.recv(size - len(data))):
-        data += chunk
-    return data
-
-
-def receive_all(sock: socket.socket) -> bytes:
-    """Return what comes until the peer ends; raises ConnectionResetError if it resets."""
-    data = b""
-    while chunk := sock.recv(65536):
+    while len(data) < size and (chunk := sock.recv(min(size - len(data), 65536))):
         data += chunk
     return data
 

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -53,10 +54,8 @@ class Program:
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> None:
-        start = (
-            f"import sys\nfrom app import {module} as program\n{before}\nsys.exit(program.main())"
-        )
-        command = ["-c", start] if before else ["-m", f"app.{module}"]
+        run = f"import sys\nfrom app import {module} as program\n{before}\nsys.exit(program.main())"
+        command = ["-c", run] if before else ["-m", f"app.{module}"]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
         self.process = subprocess.Popen(
             [*prefix, sys.executable, *command, *arguments],
@@ -72,10 +71,8 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        if self.process.stdout:
-            self.process.stdout.close()
+        with self.process:
+            self.process.kill()
         self._stderr.close()
 
     @property
@@ -129,6 +126,9 @@ class Program:
         return Outcome(self.process.returncode, text, self.stderr)
 
 
+Start = Callable[..., Program]
+
+
 class Server(Program):
     """The server, at an address of its own and a port that the system chooses.
 
@@ -141,8 +141,10 @@ class Server(Program):
     def __init__(self, *, prefix: Sequence[str] = (), before: str = "", **env: str) -> None:
         env = {"HOST": own_address(), "PORT": "0"} | env
         super().__init__("server", env, prefix=prefix, before=self.before + before)
+        self._clients = ExitStack()
 
     def __exit__(self, *failure: object) -> None:
+        self._clients.close()
         try:
             if failure[0] is None and self.process.poll() is None:
                 self.thaw()
@@ -160,8 +162,8 @@ class Server(Program):
         return host, int(port)
 
     def connect(self, source: str = "") -> socket.socket:
-        """Return a connection to it, from the given local address or one that no other has."""
-        return connect(self.address, source)
+        """Return a connection from the given local address or a new one; closed at the end."""
+        return self._clients.enter_context(connect(self.address, source))
 
     def stop(self, number: int = signal.SIGTERM) -> Outcome:
         """End it by a signal, and wait for that."""

@@ -6,28 +6,25 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
 from app import __version__
+from tests.lib.containers import copy_project
 from tests.lib.programs import Server, client_environment
 from tests.lib.support import ROOT
 from tools import dist
 
 pytestmark = [pytest.mark.xdist_group("dist"), pytest.mark.slow]
 
-PROJECT = "Makefile README.md LICENSE pyproject.toml app requirements scripts tools"
-Command = list[str]
-
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run `make dist` in a copy of the project; return the folder that it fills."""
     folder = tmp_path_factory.mktemp("project")
-    for name in PROJECT.split():
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
+    copy_project(folder, "Makefile README.md LICENSE pyproject.toml app requirements scripts tools")
     # Of the tests' own tools; the Python of make itself has none.
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "scripts/venv.sh").write_text("#!/bin/sh\n")
@@ -36,16 +33,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dist"
 
 
-@pytest.fixture(scope="module")
-def pyz(built: Path) -> Command:
-    """Return the command that runs the one file."""
-    assert (built / "tcp-pair.pyz").stat().st_size < 60_000
-    return [sys.executable, str(built / "tcp-pair.pyz")]
-
-
-@pytest.fixture(scope="module")
-def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Install the wheel into an empty virtual environment; return the command that it brings."""
+@pytest.fixture(scope="module", params=["pyz", "wheel"])
+def command(
+    request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """Return what runs the one file, or the wheel in a virtual environment of its own."""
+    if request.param == "pyz":
+        assert (built / "tcp-pair.pyz").stat().st_size < 60_000
+        return [sys.executable, str(built / "tcp-pair.pyz")]
     folder = tmp_path_factory.mktemp("wheel")
     (wheel,) = built.glob("*.whl")
     venv.create(folder / "venv")
@@ -56,24 +51,13 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
     return [str(folder / "venv" / "bin" / "tcp-pair")]
 
 
-@pytest.mark.parametrize("kind", ["pyz", "installed"])
-def test_file_and_wheel_run_all_three_programs(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_file_and_wheel_run_all_three_programs(command: list[str], tmp_path: Path) -> None:
     """Each program ends with its own exit code, and help says its name."""
-    command: Command = request.getfixturevalue(kind)
 
     def ends(*arguments: str, **env: str) -> tuple[int, str]:
         variables = client_environment(server.address, **env) | {"HOST": host, "PORT": str(port)}
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=tmp_path,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=False,
-        )
+        options: dict[str, Any] = {"cwd": tmp_path, "env": variables, "capture_output": True}
+        done = subprocess.run([*command, *arguments], text=True, check=False, **options)
         return done.returncode, done.stdout
 
     with Server() as server:
@@ -84,9 +68,7 @@ def test_file_and_wheel_run_all_three_programs(
     assert ends("client", "now") == ends("clients") == ends() == (64, "")
     assert ends("client", "--version") == ends("--version") == (0, f"tcp-pair {__version__}\n")
     name = "tcp-pair" if len(command) == 1 else "python3 tcp-pair.pyz"
-    exit_code, usage = ends("server", "--help")
-    assert exit_code == 0
-    assert usage.startswith(f"usage: {name} server ")
+    assert ends("server", "--help")[1].startswith(f"usage: {name} server ")
 
 
 def test_same_sources_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

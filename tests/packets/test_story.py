@@ -306,7 +306,8 @@ def test_documents_show_the_kept_run(tmp_path: Path, name: str, language: str) -
     ]
     (table,) = (table for table in document.tables if table[0][1:3] == ["seq", "ack"])
     rows = [row for row in told(*KEPT_PACKETS) if "seq" in row.tag]
-    ways = {"client": "client → server", "server": "server → client"}
+    client, server = ("client", "server") if language == "en" else ("cliente", "servidor")
+    ways = {"client": f"{client} → {server}", "server": f"{server} → {client}"}
     expected = [
         [f"{ways[row.side]}, {tag}", seq, ack]
         for row in rows

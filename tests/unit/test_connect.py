@@ -43,19 +43,6 @@ class NameServer:
         return [(*(None,) * 4, (address, 0)) for address in self.addresses]
 
 
-def test_name_has_each_address_once() -> None:
-    """A look-up finds the IPv4 addresses of a name, each once: an attempt connects once to it."""
-    assert Lookup().addresses("localhost", later()) == [ADDRESS]
-
-
-def test_address_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dotted quad needs no name server."""
-    name_server = NameServer(monkeypatch, ADDRESS)
-
-    assert Lookup().addresses("127.0.0.3", later()) == ["127.0.0.3"]
-    assert not name_server.queries
-
-
 def test_attempts_join_a_running_look_up_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt joins a look-up that still runs, and uses no answer from before it began."""
     name_server = NameServer(monkeypatch, "127.0.0.9")
@@ -74,7 +61,10 @@ def test_attempts_join_a_running_look_up_alone(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_failed_look_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name without an IPv4 address, or no thread to look it up, is `unresolved` for now."""
+    """A name without an IPv4 address, or no thread to look it up, is `unresolved` for now.
+
+    Each address is found once; an address itself needs no look-up.
+    """
     lookup = Lookup()
 
     def no_thread(_: threading.Thread) -> None:
@@ -83,9 +73,10 @@ def test_failed_look_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_thread)
         without_thread = failure("server", 1, lookup)
+        assert lookup.addresses("127.0.0.3", later()) == ["127.0.0.3"]
     NameServer(monkeypatch).may_answer.set()
     without_address = failure("server", 1, lookup)
-    NameServer(monkeypatch, ADDRESS).may_answer.set()
+    NameServer(monkeypatch, ADDRESS, ADDRESS).may_answer.set()
 
     assert without_thread.status == without_address.status == ("unresolved", 68)
     assert "can't start new thread" in str(without_thread)

@@ -16,61 +16,45 @@ DOWN, DRAIN = {"Status": "Down"}, {"Availability": "Drain"}
 LOST, NO_TASKS = "the manager has lost it", "it takes no tasks"
 
 
-def task(state: str, error: str = "") -> dict[str, Any]:
-    """Return a task, as docker inspect has it."""
-    return {"Status": {"State": state} | ({"Err": error} if error else {})}
-
-
 @pytest.mark.parametrize(
     ("node", "its_task", "result", "status", "why"),
     [
-        ({}, task("complete"), OK, "ok", ""),
-        ({}, task("failed", "non-zero exit (68)"), UNRESOLVED, "unresolved", "no answer"),
-        ({}, task("failed"), CUT | {"resent": 0}, "no-reply", "nothing came"),
-        ({}, task("failed"), CUT | {"resent": 1}, "no-reply", "nothing came, 1 segment sent again"),
-        (
-            {},
-            task("failed"),
-            CUT | {"resent": 5},
-            "no-reply",
-            "nothing came, 5 segments sent again",
-        ),
-        ({}, task("complete"), None, "ok", "its log cannot be read"),
-        (DOWN, task("complete"), OK, "ok", ""),
-        (DOWN, task("assigned"), None, "down", LOST),
-        (DOWN, None, None, "down", LOST),
-        (DRAIN, None, None, "drain", NO_TASKS),
-        ({"Availability": "Pause"}, None, None, "pause", NO_TASKS),
-        ({}, task("rejected", "No such image: x"), None, "no-result", "No such image: x"),
-        ({}, task("preparing"), None, "no-result", "its client is preparing"),
-        ({}, None, None, "no-result", "its client is not started"),
+        ({}, "complete", OK, "ok", ""),
+        ({}, "failed non-zero exit (68)", UNRESOLVED, "unresolved", "no answer"),
+        ({}, "failed", CUT | {"resent": 0}, "no-reply", "nothing came"),
+        ({}, "failed", CUT | {"resent": 1}, "no-reply", "nothing came, 1 segment sent again"),
+        ({}, "failed", CUT | {"resent": 5}, "no-reply", "nothing came, 5 segments sent again"),
+        ({}, "complete", None, "ok", "its log cannot be read"),
+        (DOWN, "complete", OK, "ok", ""),
+        (DOWN, "assigned", None, "down", LOST),
+        (DOWN, "", None, "down", LOST),
+        (DRAIN, "", None, "drain", NO_TASKS),
+        ({}, "rejected No such image: x", None, "no-result", "No such image: x"),
+        ({}, "preparing", None, "no-result", "its client is preparing"),
+        ({}, "", None, "no-result", "its client is not started"),
     ],
 )
 def test_a_node_is_judged_by_its_client_first(
-    node: dict[str, str],
-    its_task: dict[str, Any] | None,
-    result: dict[str, Any] | None,
-    status: str,
-    why: str,
+    node: dict[str, str], its_task: str, result: dict[str, Any] | None, status: str, why: str
 ) -> None:
     """Only the expected reply is ok; any other row has its reason and the segments sent again."""
-    assert judge(READY | node, its_task, result) == Row("one", status, why, result or {})
+    state, _, error = its_task.partition(" ")
+    task = {"Status": {"State": state, "Err": error}} if state else None
+
+    assert judge(READY | node, task, result) == Row("one", status, why, result or {})
 
 
-@pytest.mark.parametrize(
-    ("text", "filled"),
-    [
-        ("", 4000 * "."),
-        ("Testando conexão", "Testando conexão" + 3983 * "."),
-        (r"a\r\n\\\x00", r"a\r\n\\\x00" + 3995 * "."),
-        (3999 * "é", 3999 * "é"),
-        (1999 * "é", 1999 * "é" + ".."),
-        ("not valid\\", "not valid\\"),
-    ],
-)
-def test_a_text_is_filled_until_it_needs_full_packets(text: str, filled: str) -> None:
+def test_a_text_is_filled_until_it_needs_full_packets() -> None:
     """A text is filled to 4,000 bytes; a longer or invalid one stays unchanged."""
-    assert fill(text) == filled
+    dots = {
+        "Testando conexão": 3983,
+        r"a\r\n\\\x00": 3995,
+        1999 * "é": 2,
+        2001 * "é": 0,
+        "not\\": 0,
+    }
+
+    assert {text: fill(text) for text in dots} == {text: text + n * "." for text, n in dots.items()}
 
 
 def test_the_rows_stand_under_their_titles() -> None:

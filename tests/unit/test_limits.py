@@ -1,4 +1,4 @@
-"""Limits that must fit each other, computed from the files and constants that set them."""
+"""Defaults that stand in several files, and limits that must fit each other, computed."""
 
 import re
 from ipaddress import IPv4Address, IPv4Network
@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from app import healthcheck, server
 from app.config import ClientConfig, Environment, ServerConfig
+from scripts.ready import DEFAULT
 from tests.lib.support import ROOT
 
 COMPOSE, STACK = (
@@ -16,11 +18,34 @@ COMPOSE, STACK = (
 )
 SERVER, CLIENT = ServerConfig(Environment({})), ClientConfig(Environment({}))
 SERVICES = ["server", "client"]
+EXAMPLE = {name: text or "" for name, text in dotenv_values(ROOT / ".env.example").items()}
 
 DOUBLED = 2  # by the kernel: the buffers of a socket, socket(7)
 INTERPRETER = 24 * 2**20  # Python with app/ takes 12 MiB
 RUNC_THREADS = 6  # of its Go runtime, while runc starts a command in a container
 DESCRIPTORS = 1024  # the least that an engine allows: Engine 29
+
+
+def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:
+    """Return the variables that a program reads and that have a default, with it."""
+    env = Environment({})
+    config(env)
+    return {name: default for name, (default, *_) in env.asked.items() if default}
+
+
+NETWORK = {
+    "PYTHON_IMAGE": DEFAULT,
+    "SUBNET": "192.168.15.0/24",
+    "IP_RANGE": "192.168.15.128/25",
+    "CLIENT_HOST": "192.168.15.20",
+}
+READS = {"server": defaults(ServerConfig), "client": defaults(ClientConfig)}
+DEFAULTS = READS["server"] | READS["client"]
+# The server's own HOST and PORT come out of the two that the client reads.
+DOTENV = NETWORK | {name: text for name, text in DEFAULTS.items() if name not in {"HOST", "PORT"}}
+
+HOST = f"${{SERVER_HOST-{DEFAULTS['SERVER_HOST']}}}"
+PORT = f"${{SERVER_PORT-{DEFAULTS['SERVER_PORT']}}}"
 
 
 def seconds(text: str) -> float:
@@ -33,49 +58,67 @@ def size(text: str) -> int:
     return int(text[:-1]) * {"k": 2**10, "m": 2**20, "g": 2**30}[text[-1].lower()]
 
 
-def health_check() -> dict[str, float]:
-    """Return the options of HEALTHCHECK in Dockerfile.server."""
-    (line,) = re.findall(r"^HEALTHCHECK (.*) CMD", (ROOT / "Dockerfile.server").read_text(), re.M)
-    return {name: seconds(text) for name, text in re.findall(r"--(\S+)=(\S+)", line)}
+def test_example_has_every_default() -> None:
+    """.env.example contains every variable of .env with its default, as do the Dockerfiles."""
+    assert EXAMPLE == DOTENV
+    for name in ("Dockerfile.server", "Dockerfile.client"):
+        assert f"ARG PYTHON_IMAGE={DEFAULT}\n" in (ROOT / name).read_text()
 
 
-def test_health_check_ends_before_its_timeout() -> None:
-    """A health check has half a second to start and to report why it failed."""
-    assert health_check()["timeout"] - healthcheck.SECONDS >= 0.5
+def test_compose_files_have_the_defaults_of_the_example() -> None:
+    """A default in a Compose file is that of .env.example, as ${NAME-default} and never as :-."""
+    known = DOTENV | {"SERVER_IMAGE": "tcp-pair-server", "CLIENT_IMAGE": "tcp-pair-client"}
+    for path in ("docker-compose", "deploy/stack", "examples/wait-for", "examples/wait-for-two"):
+        text = re.sub(r"(?m)#.*", "", (ROOT / f"{path}.yml").read_text())
+        found = re.findall(r"\$\{([A-Z_]+)-([^-?+}][^}]*)\}", text)
+        assert len(found) == text.count("$") > 0
+        assert {*found} <= {*known.items()}
+
+
+@pytest.mark.parametrize(
+    ("file", "service", "set_here"),
+    [
+        (COMPOSE, "server", {"HOST": HOST, "PORT": PORT}),
+        (COMPOSE, "client", {"SERVER_HOST": HOST, "SERVER_PORT": PORT}),
+        (STACK, "server", {"HOST": "0.0.0.0", "PORT": PORT}),
+        (STACK, "client", {"SERVER_HOST": "server", "SERVER_PORT": PORT, "OUTPUT": "json"}),
+    ],
+)
+def test_service_gets_what_it_reads(file: Any, service: str, set_here: dict[str, str]) -> None:
+    """A service gets all its variables and no other, by name if the file does not set them."""
+    assert file["services"][service]["environment"] == dict.fromkeys(READS[service]) | set_here
 
 
 def test_dead_server_is_soon_unhealthy() -> None:
-    """Docker reports a server that does not reply within 20 s, and a new one within 3 s."""
-    found = health_check()
+    """Docker reports a server that does not reply within 20 s, and a new one within 3 s.
+
+    A health check has half a second to start and to report why it failed.
+    """
+    (line,) = re.findall(r"^HEALTHCHECK (.*) CMD", (ROOT / "Dockerfile.server").read_text(), re.M)
+    found = {name: seconds(text) for name, text in re.findall(r"--(\S+)=(\S+)", line)}
+
+    assert found["timeout"] - healthcheck.SECONDS >= 0.5
     assert found["retries"] * (found["interval"] + found["timeout"]) <= 20
     assert found["interval"] <= 3
 
 
-@pytest.mark.parametrize("file", [COMPOSE, STACK], ids=["compose", "stack"])
-def test_stop_ends_before_docker_kills(file: Any) -> None:
+def test_stop_ends_before_docker_kills() -> None:
     """The server has half a second beside DRAIN_TIMEOUT to end by itself."""
-    grace = seconds(file["services"]["server"]["stop_grace_period"])
-    assert SERVER.drain_timeout + 0.5 <= grace
+    for file in (COMPOSE, STACK):
+        grace = seconds(file["services"]["server"]["stop_grace_period"])
+        assert SERVER.drain_timeout + 0.5 <= grace
 
 
-def test_memory_is_enough_for_all_connections() -> None:
-    """The kernel's queues take at most half of the limit, two interpreters fit in the rest."""
+def test_memory_and_descriptors_are_enough_for_all_connections() -> None:
+    """The kernel's queues take at most half of the memory, two interpreters fit in the rest.
+
+    MAX_CONNECTIONS fits in the descriptors of every engine, so no warning is logged.
+    """
     queues = SERVER.max_connections * 2 * DOUBLED * server.QUEUE_BYTES
     limit = size(COMPOSE["services"]["server"]["mem_limit"])
     assert queues <= limit / 2
     # The server, and a health check beside it.
     assert queues + 2 * INTERPRETER <= limit
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_processes_are_enough(service: str) -> None:
-    """A program, its health check and a docker exec fit in pids_limit, which bounds a fork bomb."""
-    limit = COMPOSE["services"][service]["pids_limit"]
-    assert 1 + 2 * RUNC_THREADS <= limit <= 32
-
-
-def test_descriptors_are_enough() -> None:
-    """MAX_CONNECTIONS fits in the descriptors of every engine, so no warning is logged."""
     assert SERVER.max_connections + server.OWN_DESCRIPTORS <= DESCRIPTORS
 
 
@@ -85,23 +128,25 @@ def test_deadline_leaves_time_for_retries() -> None:
     assert 4 * attempt <= CLIENT.deadline
 
 
-def test_log_keeps_what_is_before_a_rotation() -> None:
-    """The log has a limit, and at a rotation its last part stays."""
-    for service in SERVICES:
-        options = COMPOSE["services"][service]["logging"]["options"]
-        assert size(options["max-size"]) <= 2**20
-        assert int(options["max-file"]) >= 2
+@pytest.mark.parametrize("service", SERVICES)
+def test_processes_and_log_are_limited(service: str) -> None:
+    """A program, its health check and a docker exec fit in pids_limit, which bounds a fork bomb.
+
+    The log has a limit, and at a rotation its last part stays.
+    """
+    limits = COMPOSE["services"][service]
+    assert 1 + 2 * RUNC_THREADS <= limits["pids_limit"] <= 32
+    assert size(limits["logging"]["options"]["max-size"]) <= 2**20
+    assert int(limits["logging"]["options"]["max-file"]) >= 2
 
 
 def test_fixed_addresses_are_outside_ip_range() -> None:
     """Docker gives neither fixed address to another container."""
-    text = (ROOT / "docker-compose.yml").read_text()
-    default = dict(re.findall(r"\$\{(\w+)-([\d./]+)\}", text))
-    subnet, dynamic = IPv4Network(default["SUBNET"]), IPv4Network(default["IP_RANGE"])
+    subnet, dynamic = IPv4Network(EXAMPLE["SUBNET"]), IPv4Network(EXAMPLE["IP_RANGE"])
     assert dynamic.subnet_of(subnet)
     for name in ("SERVER_HOST", "CLIENT_HOST"):
-        assert IPv4Address(default[name]) in subnet
-        assert IPv4Address(default[name]) not in dynamic
+        assert IPv4Address(EXAMPLE[name]) in subnet
+        assert IPv4Address(EXAMPLE[name]) not in dynamic
 
 
 @pytest.mark.parametrize("service", SERVICES)

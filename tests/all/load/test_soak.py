@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.lib.peers import MESSAGE, REPLY, exchange, receive, reset
+from tests.lib.peers import MESSAGE, REPLY, connect, exchange, receive, reset
 from tests.lib.programs import Server
 from tests.lib.support import linux_only, until
 
@@ -25,7 +25,7 @@ TOLERANCE = 256 * 1024
 
 def visit(server: Server, chance: random.Random) -> None:
     """Connect, and exchange, half-close, never read or keep silent; then end or reset."""
-    with server.connect() as sock:
+    with connect(server.address) as sock:
         match chance.randrange(9):
             case 0:
                 for _ in range(chance.choice([1, 100])):

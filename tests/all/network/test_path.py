@@ -158,9 +158,9 @@ def test_fault_has_the_cause_of_its_row(
 @pytest.mark.parametrize("lost", ["message", "reply"])
 def test_lost_large_packets_are_no_reply(lost: str, a: Host, b: Host, folder: Path) -> None:
     """If only small packets pass, no reply comes, and `resent` and `mss` are those on the page."""
-    pattern = r"(\d+) for an MTU of (\d+),\s+less (\d+) .*?, (\d+) .*?(\d+) of"
+    pattern = r"MTU of (\d+) less (\d+) .*?, (\d+) .*?(\d+) of\s+timestamps is (\d+)"
     (sizes,) = re.findall(pattern, PAGE.text, re.S)
-    mss, mtu, *headers = map(int, sizes)
+    mtu, *headers, mss = map(int, sizes)
     rule = "INPUT --match length --length 1301: --jump DROP"
     (a if lost == "message" else b).run(f"iptables --append {rule}")
     with listening(a, folder, LARGE[0]):
