@@ -93,7 +93,8 @@ lint: python ## check formatting, code, types, Dockerfiles, scripts, workflows a
 	fi
 
 clean: python ## remove what these targets made: environments, files, images, the Compose that make installed
-	@rm -rf .venv .venv-* .hypothesis .*_cache dist packets.* docs/packets.html bench/results/quick.*
+	@rm -rf .venv .venv-* .hypothesis .*_cache dist packets.* docs/packets.html bench/results/quick.* \
+		tests/all/faults/table.txt
 	@find . -name __pycache__ -prune -exec rm -r {} +
 	@$(PYTHON) -B -m scripts.clean
 

@@ -15,12 +15,6 @@ VERBOSE = {"PYTHONVERBOSE": "1"}
 FAILING = ({"SERVER_HOST": "localhost", "DEADLINE": "2"}, {"DEADLINE": "soon"})
 
 
-def compiled(said: str) -> list[str]:
-    """Return the sources that a verbose Python has compiled; the others had valid bytecode."""
-    assert " matches " in said
-    return re.findall(r"(?m)^# code object from '?(\S+\.py)'?$", said)
-
-
 def test_nothing_is_compiled_at_a_start(
     new_pair: NewPair, docker_client: DockerClient, base_image: str
 ) -> None:
@@ -41,4 +35,6 @@ def test_nothing_is_compiled_at_a_start(
         with pytest.raises(ContainerError) as caught:
             docker_client.containers.run(image, read_only=True, **options)
         said.append(caught.value.stderr.decode())
-    assert [compiled(each) for each in said] == [[]] * 5
+    for each in said:
+        assert " matches " in each  # other sources had valid bytecode
+        assert not re.findall(r"(?m)^# code object from '?(\S+\.py)'?$", each)

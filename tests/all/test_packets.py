@@ -57,8 +57,7 @@ def test_interrupted(new_pair: NewPair) -> None:
     page.write_text("whole")
     with play(pair) as program:
         assert program.stdout
-        while "INFO waiting for" not in program.stdout.readline():
-            pass
+        assert any("INFO waiting for" in line for line in program.stdout)
         program.send_signal(signal.SIGINT)
         shown = program.stdout.read()
 

@@ -44,5 +44,4 @@ def test_command_works_as_it_stands(command: Command, new_pair: NewPair) -> None
 
     assert re.search(seen, shown), shown
     assert endless or process.returncode == 0, shown
-
     assert pair.what_is_there() == []

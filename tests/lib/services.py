@@ -22,10 +22,7 @@ go
 until redis-cli -a secret config set key-load-delay 0; do sleep 0.1; done
 wait
 """
-# It looks each client's name up before it greets, and then stays silent where Docker's answer is
-# longer than a host name may be.
 OPENSMTPD = r"""
-echo nameserver 127.0.0.1 >/etc/resolv.conf
 printf 'listen on 0.0.0.0\naction box mbox\nmatch for any action box\n' >/tmp/smtpd.conf
 smtpd -P smtp -d -f /tmp/smtpd.conf &
 go
@@ -73,10 +70,12 @@ class Service(NamedTuple):
         return ["sh", "-ec", f"cd /tmp\n{go}\n{self.script}"]
 
 
-def reloaded(before: str, after: str, program: str, not_yet: str) -> Service:
-    """Return a service that reads another line of configuration, /tmp/conf, on SIGHUP."""
+def reloaded(
+    before: str, after: str, program: str, not_yet: str, reload: str = "kill -HUP $!"
+) -> Service:
+    """Return a service that then reads another line of configuration, /tmp/conf."""
     write = "printf '%b' '{}' >conf\n"
-    script = f"{write.format(before)}{program} &\ngo\n{write.format(after)}kill -HUP $!\nwait"
+    script = f"{write.format(before)}{program} &\ngo\n{write.format(after)}{reload}\nwait"
     return Service(script, not_yet)
 
 
@@ -84,29 +83,16 @@ def reloaded(before: str, after: str, program: str, not_yet: str) -> Service:
 SERVICES = {
     "amqp": Service("exec /usr/lib/rabbitmq/bin/rabbitmq-server", user="rabbitmq"),
     "beanstalkd": Service("exec beanstalkd"),
-    "ftp": Service(
-        """
-printf 'listen=YES\nbackground=NO\nsecure_chroot_dir=/tmp/empty\n' >vsftpd.conf
-vsftpd $PWD/vsftpd.conf &
-go
-mkdir /tmp/empty
-wait
-""",
+    "ftp": reloaded(
+        *(r"listen=YES\nbackground=NO\nsecure_chroot_dir=/tmp/empty\n", "", "vsftpd $PWD/conf"),
         "500 OOPS",
+        reload="mkdir empty",
     ),
     "http": Service(NGINX, "HTTP/1.1 503"),
     "imap": Service(DOVECOT, "of 64 bytes"),
-    "ldap": Service(
-        """
-echo disallow bind_anon >slapd.conf
-slapd -d 0 -f slapd.conf &
-go
-kill $!
-wait
-echo >slapd.conf
-exec slapd -d 0 -f slapd.conf
-""",
-        "anonymous bind disallowed",
+    "ldap": reloaded(
+        *(r"disallow bind_anon\n", "", "slapd -d 0 -f conf", "anonymous bind disallowed"),
+        reload="kill $!; wait; slapd -d 0 -f conf &",
     ),
     "memcached": Service(
         "echo a:b >auth\nmemcached -Y auth &\ngo\nkill $!\nwait\nexec memcached",

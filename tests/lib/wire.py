@@ -1,42 +1,56 @@
-"""A client's host and a server's, as network namespaces, and the wire between them.
+"""Hosts as namespaces of this machine.
 
-Each namespace lives as long as a process in it, which ends with its stdin, and so with the tests,
-in whatever way they end. Links and firewall rules go with it.
+Each lives as long as a process in it, which ends with its stdin, and so with the tests, in
+whatever way they end. Links, firewall rules and mounts go with it.
 """
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
+import pytest
+
+from tests.lib.containers import skip_or_fail
 from tests.lib.support import PATIENCE
 
-WIRE = "198.18.0."  # RFC 2544 keeps 198.18.0.0/15 for tests
-DELAY = Path(__file__).parent / "delay.py"
-HOLD = "ip link set lo up && echo up && exec cat"
+# Its PID is the one outside, as long as /proc is still the machine's.
+_HOLD = """
+read -r pid rest </proc/self/stat
+ip link set lo up
+{}
+echo "$pid"
+cat
+"""
+
+
+def need_hosts(trial: str, *options: str) -> None:
+    """Skip tests if commands of a shell fail in a namespace."""
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("left out: only root on Linux can have several hosts on one machine")
+    command = ["unshare", "--net", *options, "sh", "-ec", trial]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        skip_or_fail(f"no second host can be had here: {tried.stderr.strip()}")
 
 
 class Host:
-    """A network namespace."""
+    """A network namespace, and what the options of unshare(1) and commands of a shell add."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str, setup: str = "") -> None:
+        # Out of reach of Ctrl-C.
         self._process = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", HOLD],
+            ["unshare", "--net", *options, "sh", "-ec", _HOLD.format(setup)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-        )
-        self.pid = self._process.pid
-        # What runs in it must not outlive the tests either.
-        self.prefix = (
-            *("nsenter", f"--net=/proc/{self.pid}/ns/net"),
-            *("setpriv", "--pdeathsig=KILL"),
+            start_new_session=True,
         )
 
     def __enter__(self) -> Self:
         assert self._process.stdout
-        assert self._process.stdout.readline() == b"up\n"
+        self.pid = int(self._process.stdout.readline())
+        # What runs in it must not outlive the tests either.
+        self.prefix = "nsenter", f"--net=/proc/{self.pid}/ns/net", "setpriv", "--pdeathsig=KILL"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,46 +59,3 @@ class Host:
     def run(self, commands: str) -> None:
         """Run commands of a shell in it, which must not fail."""
         subprocess.run([*self.prefix, "sh", "-ec", commands], check=True, timeout=PATIENCE)
-
-    def block(self, rule: str) -> None:
-        """Add a rule to its firewall, such as ``INPUT --jump DROP``, for TCP."""
-        self.run(f"iptables --wait --protocol tcp --append {rule}")
-
-
-class Wire(NamedTuple):
-    """Both hosts, and the address of the server's."""
-
-    client: Host
-    server: Host
-    address: str
-
-
-@contextmanager
-def wire(mtu: int = 1500, delay: float = 0) -> Iterator[Wire]:
-    """Join two new hosts by a wire for packets up to a size, which take ``delay`` seconds."""
-    with ExitStack() as stack:
-        client, server = stack.enter_context(Host()), stack.enter_context(Host())
-        if delay:
-            stack.enter_context(long_wire(client, server, delay))
-        else:
-            client.run(f"ip link add wire type veth peer name wire netns {server.pid}")
-        for number, host in enumerate((client, server), start=1):
-            host.run(f"ip address add {WIRE}{number}/24 dev wire")
-            # A segment at a time: this wire would carry many of them in one packet of 64 KiB.
-            host.run(f"ip link set wire mtu {mtu} gso_max_segs 1 up")
-        yield Wire(client, server, f"{WIRE}2")
-
-
-@contextmanager
-def long_wire(client: Host, server: Host, delay: float) -> Iterator[None]:
-    """Join two hosts by a third, which delays what it carries: not every kernel has netem."""
-    with Host() as middle:
-        for name, host in (("client", client), ("server", server)):
-            host.run(f"ip link add wire type veth peer name {name} netns {middle.pid}")
-            middle.run(f"ip link set {name} up")
-        command = [*middle.prefix, sys.executable, str(DELAY), str(delay), "client", "server"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as carrier:
-            assert carrier.stdout
-            assert carrier.stdout.readline() == b"up\n"
-            yield
-            carrier.kill()

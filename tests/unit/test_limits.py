@@ -158,3 +158,9 @@ def test_stack_has_the_limits_of_compose(service: str) -> None:
     assert limits["pids"] == compose["pids_limit"]
     for shared in ("read_only", "cap_drop", "logging"):
         assert stack[shared] == compose[shared]
+
+
+def test_largest_exchange_passes_a_long_path() -> None:
+    """The largest message and reply take half of REPLY_TIMEOUT on a path of 50 ms each way."""
+    round_trips = 2 * 65536 / server.QUEUE_BYTES
+    assert round_trips * 0.1 <= CLIENT.reply_timeout / 2

@@ -1,31 +1,139 @@
 """Every system call of both programs fails once, and SIGTERM comes at each of the server."""
 
+import itertools
 import os
+import platform
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 
 import pytest
 
-from tests.lib.fault_table import Seen, write_table
-from tests.lib.injection import (
-    ERRORS,
-    MEMORY,
-    SIGNAL,
-    THREADS,
-    Fault,
-    has_struck,
-    places,
-    strace,
-)
-from tests.lib.peers import REPLY, listening
-from tests.lib.programs import run_client
-from tests.lib.scenarios import client, server
+from tests.lib.injection import ERRORS, MEMORY, SIGNAL, THREADS, Fault, has_struck, places, strace
+from tests.lib.peers import REPLY, Address, connect, listening, own_address, receive
+from tests.lib.programs import Program, run_client
+from tests.lib.programs import client as start_client
+from tests.lib.support import PATIENCE, until
 
 pytestmark = pytest.mark.xdist_group("faults")
+
+# What happened, by scenario, call and error; more than one, where it differs from place to place.
+Seen = dict[tuple[str, str, str], set[str]]
+WANTS_ALL = os.environ.get("FAULTS") == "all"  # each error at each place
+# Without these a first run makes other calls before main than the next: its bytecode is written,
+# and the home directory asked for.
+ENVIRONMENT = {"HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
+LONG_REPLY = b"x" * 65536
+
+
+def exchanges(sock: socket.socket, count: int) -> Iterator[None]:
+    """Send a byte, which the log escapes, and read the reply; at each yield one is pending."""
+    for _ in range(count):
+        sock.sendall(b"\n")
+        if not sock.recv(1, socket.MSG_PEEK):
+            raise ConnectionError("closed")
+        yield
+        if len(receive(sock, len(LONG_REPLY))) < len(LONG_REPLY):
+            raise ConnectionError("closed")
+
+
+def visit(address: Address) -> None:
+    """Make one exchange."""
+    with connect(address) as sock:
+        list(exchanges(sock, 1))
+
+
+def stay(address: Address) -> Iterator[None]:
+    """Be a slow client, that has a reply pending at each yield, until it has read the last."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(PATIENCE)
+        sock.connect(address)
+        yield from exchanges(sock, 2)
+        assert receive(sock) == b""  # once the server stops
+
+
+def server(fault: Fault | None, trace: Path) -> str:
+    """Have a client that is idle, one that makes room for others, one with a reply pending."""
+    address = own_address(), 8888  # not 0: the log, which would tell it, may fail
+    env = {"HOST": address[0], "PORT": "8888", "REPLY": LONG_REPLY.decode()}
+    env |= {"MAX_CONNECTIONS": "2", "IDLE_TIMEOUT": "2"} | ENVIRONMENT
+    lost = 0
+    with ExitStack() as silent, Program("server", env, prefix=strace(trace, fault)) as program:
+
+        def arrive() -> socket.socket | None:
+            with suppress(ConnectionError):
+                return silent.enter_context(connect(address))
+            return None
+
+        first = until(arrive, is_right=lambda sock: sock or program.process.poll() is not None)
+        if first and not fault:
+            assert receive(first) == b""  # only here, because it takes its time
+            arrive()
+
+        def stop() -> None:
+            # Where it has come as a fault, once must be enough.
+            if not fault or fault.error != SIGNAL or not has_struck(trace, fault):
+                program.signal(signal.SIGTERM)
+
+        on, again = partial(next, stay(address), None), partial(visit, address)
+        for step in (on, again, on, again, stop, on):
+            try:
+                step()
+            except ConnectionError:
+                lost += 1
+        silent.close()
+        outcome, log = program.outcome(), program.log
+    assert outcome.stdout == ""
+    assert all(line.split()[0] in ("INFO", "WARNING", "ERROR") for line in log), log
+    if outcome.exit_code == 71:
+        (line,) = [line for line in log if line.startswith("ERROR")]
+        assert line.startswith("ERROR cannot listen on "), log
+        return "says that it cannot listen and why, and ends with 71"
+    assert outcome.exit_code == 0, (outcome.exit_code, log)
+    if fault and fault.error == SIGNAL:
+        assert "INFO stopped" in log[-1], log
+        return "stops in order, with 0"
+    assert lost <= 1, log
+    return "answers all but one client" if lost else "answers all clients"
+
+
+def answer(sock: socket.socket) -> None:
+    """Be a server."""
+    if sock.recv(100):
+        sock.sendall(REPLY)
+
+
+def client(host: str, fault: Fault | None, trace: Path) -> str:
+    """Be closed once, then get the reply."""
+    connections = itertools.count()
+
+    def serve(sock: socket.socket) -> None:
+        if next(connections):
+            answer(sock)
+
+    with listening(serve, "127.0.0.1" if host else "") as (address, port):
+        env = {"OUTPUT": "json", "DEADLINE": "3"} | ENVIRONMENT
+        with start_client((host or address, port), prefix=strace(trace, fault), **env) as program:
+            outcome, log = program.outcome(), program.log
+    assert all(line.split()[0] in ("INFO", "WARNING", "ERROR") for line in log), log
+    if fault and fault.call == "write" and not outcome.stdout:
+        assert outcome.exit_code == 0
+        assert any("ERROR cannot write the result" in line for line in log), log
+        return "says that it cannot write the result and why, and ends with 0"
+    result = outcome.json
+    ended = result["status"], result["exit_code"]
+    assert ended[1] == outcome.exit_code
+    if host and ended == ("unresolved", 68):
+        return "tries again, and ends with 68: `unresolved`"  # each attempt has its own thread
+    assert ended == ("ok", 0), outcome
+    failed = [line for line in log if "waiting for" in line and "Closed by the server" not in line]
+    return f"{'tries again and ' if failed or result['attempts'] > 2 else ''}gets the reply"
+
 
 # And of which calls the faults are looked at.
 SCENARIOS: dict[str, tuple[Callable[[Fault | None, Path], str], Iterable[str]]] = {
@@ -35,36 +143,34 @@ SCENARIOS: dict[str, tuple[Callable[[Fault | None, Path], str], Iterable[str]]] 
 }
 
 
-def wants_all() -> bool:
-    """Tell whether each error is to come at each place."""
-    return os.environ.get("FAULTS") == "all"
-
-
 @pytest.fixture(scope="module")
 def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
-    """Collect what happens, for the table."""
+    """Collect what happens, and write a table with a row for the errors with the same outcome."""
     seen: Seen = {}
     yield seen
-    if wants_all() and not request.session.testsfailed:
-        write_table(seen)
+    if not WANTS_ALL or request.session.testsfailed:
+        return
+    rows: dict[tuple[str, str, str], str] = {}
+    for (scenario, call, error), outcomes in sorted(seen.items()):
+        row = scenario, call, " or ".join(sorted(outcomes, key=len))
+        rows[row] = f"{rows.get(row, '')} {error}"
+    where = f"Linux {platform.release()}, Python {platform.python_version()}"
+    lines = [f"What a failed system call leads to, written by `make faults` on {where}.", ""]
+    lines += [
+        f"{scenario}: {call} with{errors}: {outcome}"
+        for (scenario, call, outcome), errors in rows.items()
+    ]
+    (Path(__file__).parent / "table.txt").write_text("\n".join(lines) + "\n")
 
 
 def faults_of(reached: dict[str, list[int]], *signals: str) -> Iterator[Fault]:
     """Yield every fault; or fewer, with each error at one place, and at each place an error."""
     for call, numbers in reached.items():
         errors = [*signals, *ERRORS[call].split()]
-        if wants_all():
-            yield from (Fault(call, number, error) for number in numbers for error in errors)
-        elif len(numbers) < len(errors):
-            yield from map(Fault, [call] * len(errors), cycle(numbers), errors)
-        else:
-            yield from map(Fault, [call] * len(numbers), numbers, cycle(errors))
-
-
-def answer(sock: socket.socket) -> None:
-    """Be a server."""
-    if sock.recv(100):
-        sock.sendall(REPLY)
+        some = zip(itertools.cycle(numbers), itertools.cycle(errors), strict=False)
+        fewer = itertools.islice(some, max(len(numbers), len(errors)))
+        pairs = itertools.product(numbers, errors) if WANTS_ALL else fewer
+        yield from (Fault(call, number, error) for number, error in pairs)
 
 
 @pytest.mark.timeout(1200)

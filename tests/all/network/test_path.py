@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ import pytest
 from tests.lib.commands import Command, commands, commands_for, pasted, shape
 from tests.lib.documents import DOCUMENTS, Document
 from tests.lib.support import PATIENCE, until
-from tests.lib.wire import Wire, wire
+from tests.lib.wire import Host
 from tools.dist import build_pyz
 
 pytestmark = pytest.mark.slow
@@ -49,38 +50,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def link() -> Iterator[Wire]:
-    """Make A, the server's host, and B, the client's, at the addresses of the page."""
-    with wire() as link:
-        for host, address in ((link.server, A), (link.client, B)):
-            host.run(f"ip address flush dev wire; ip address add {address}/24 dev wire")
-        yield link
+def a() -> Iterator[Host]:
+    """Make A, the server's host."""
+    with Host() as host:
+        yield host
+
+
+@pytest.fixture
+def b(a: Host) -> Iterator[Host]:
+    """Make B, the client's host, and the wire to A, both at the addresses of the page."""
+    with Host() as host:
+        host.run(f"ip link add wire type veth peer name wire netns {a.pid}")
+        for end, address in ((a, A), (host, B)):
+            end.run(f"ip address add {address}/24 dev wire")
+            # A segment at a time: this wire would carry many of them in one packet of 64 KiB.
+            end.run("ip link set wire gso_max_segs 1 up")
+        yield host
 
 
 @contextmanager
-def listening(link: Wire, folder: Path, command: Command = SMALL[0]) -> Iterator[None]:
+def listening(
+    a: Host, folder: Path, command: Command = SMALL[0]
+) -> Iterator["subprocess.Popen[str]"]:
     """Run the server on A, and wait until it listens."""
-    with pasted(command.text, folder, *link.server.prefix) as server:
+    with pasted(command.text, folder, *a.prefix) as server:
         assert server.stderr
         assert "listening on 0.0.0.0:8888" in server.stderr.readline()
-        yield
+        yield server
 
 
-def ask(link: Wire, folder: Path, command: Command = SMALL[1]) -> dict[str, Any]:
+def ask(b: Host, folder: Path, command: Command = SMALL[1]) -> dict[str, Any]:
     """Run the client on B; return its result."""
-    with pasted(command.text, folder, *link.client.prefix, **ONCE) as client:
+    with pasted(command.text, folder, *b.prefix, **ONCE) as client:
         stdout, _ = client.communicate(timeout=PATIENCE)
     result: dict[str, Any] = json.loads(stdout)
     assert result["exit_code"] == client.returncode
     return result
-
-
-def answered(link: Wire, cause: str) -> bool:
-    """Run the command of a row; return whether it prints the answer."""
-    command, answer = ASK[cause]
-    host = link.server if command.startswith("ss") else link.client
-    asked = [*host.prefix, *command.split()]
-    return answer in subprocess.run(asked, check=True, capture_output=True, text=True).stdout
 
 
 def test_each_command_is_run_below() -> None:
@@ -93,14 +98,11 @@ def test_each_command_is_run_below() -> None:
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=range(len(PAIRS)))
 def test_commands_work_as_they_stand(
-    pair: tuple[Command, Command], link: Wire, folder: Path
+    pair: tuple[Command, Command], a: Host, b: Host, folder: Path
 ) -> None:
     """The client ends with 0, and prints the output that the document shows."""
     server, command = pair
-    with (
-        listening(link, folder, server),
-        pasted(command.text, folder, *link.client.prefix) as client,
-    ):
+    with listening(a, folder, server), pasted(command.text, folder, *b.prefix) as client:
         stdout, _ = client.communicate(timeout=PATIENCE)
     seen, shown = (re.sub(r"(?<=s\": )[\d.]+", "0", text) for text in (stdout, command.shown))
 
@@ -123,50 +125,77 @@ def test_commands_work_as_they_stand(
     ],
 )
 def test_fault_has_the_cause_of_its_row(
-    cause: str, fault: str, answer: bool, link: Wire, folder: Path
+    cause: str, fault: str, answer: bool, a: Host, b: Host, folder: Path
 ) -> None:
     """A fault has the cause in its row, and the command there prints the answer."""
+    question, shown = ASK[cause]
+    asked = [*(a if question.startswith("ss") else b).prefix, *question.split()]
+
+    def answered() -> bool:
+        return shown in subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+
     if fault in {"INPUT", "OUTPUT"}:
-        link.server.block(f"{fault} {MADE_BY[cause]}")
+        a.run(f"iptables --protocol tcp --append {fault} {MADE_BY[cause]}")
     elif fault == "no address":
-        link.server.run("ip address flush dev wire")
-        link.client.run("echo 50 >/proc/sys/net/ipv4/neigh/wire/retrans_time_ms")
+        a.run("ip address flush dev wire")
+        b.run("echo 50 >/proc/sys/net/ipv4/neigh/wire/retrans_time_ms")
     elif fault == "no route":
-        link.client.run("ip address flush dev wire")
+        b.run("ip address flush dev wire")
     elif fault == "forbidden":
-        link.client.run(MADE_BY[cause])
+        b.run(MADE_BY[cause])
     with ExitStack() as stack:
         if fault != "no server":
-            stack.enter_context(listening(link, folder))
-        paste = pasted(SMALL[1].text, folder, *link.client.prefix, **ONCE)
-        client = stack.enter_context(paste)
+            stack.enter_context(listening(a, folder))
+        client = stack.enter_context(pasted(SMALL[1].text, folder, *b.prefix, **ONCE))
         if answer:  # which may be there only during the attempt
-            until(lambda: answered(link, cause), awaited=ASK[cause][1])
+            until(answered, awaited=shown)
         result = json.loads(client.communicate(timeout=PATIENCE)[0])
-        assert answer or not answered(link, cause)
+        assert answer or not answered()
 
     assert (client.returncode, result["cause"]) == (69, cause)
 
 
-def test_segments_have_the_size_on_the_page(link: Wire, folder: Path) -> None:
-    """The MSS is the number that the page computes."""
-    sizes = re.search(
-        r"MTU of (\d+) less (\d+) .*?, (\d+) .*?(\d+) of\s+timestamps is (\d+)", PAGE.text, re.S
-    )
-    assert sizes
-    mtu, *headers, mss = map(int, sizes.groups())
-    with listening(link, folder, LARGE[0]):
-        assert ask(link, folder, LARGE[1])["mss"] == mss == mtu - sum(headers)
+@pytest.mark.parametrize("lost", ["message", "reply"])
+def test_lost_large_packets_are_no_reply(lost: str, a: Host, b: Host, folder: Path) -> None:
+    """If only small packets pass, no reply comes, and `resent` and `mss` are those on the page."""
+    pattern = r"MTU of (\d+) less (\d+) .*?, (\d+) .*?(\d+) of\s+timestamps is (\d+)"
+    (sizes,) = re.findall(pattern, PAGE.text, re.S)
+    mtu, *headers, mss = map(int, sizes)
+    rule = "INPUT --match length --length 1301: --jump DROP"
+    (a if lost == "message" else b).run(f"iptables --append {rule}")
+    with listening(a, folder, LARGE[0]):
+        result = ask(b, folder, LARGE[1])
+
+    assert (result["exit_code"], result["cause"]) == (75, "ETIMEDOUT")
+    assert "after 0 of 4000 bytes" in result["error"]
+    assert (result["resent"] > 0) == (lost == "message")
+    assert result["mss"] == mss == mtu - sum(headers)
 
 
-def test_lost_syn_shows_in_two_figures(link: Wire, folder: Path) -> None:
+def test_lost_syn_shows_in_two_figures(a: Host, b: Host, folder: Path) -> None:
     """A lost SYN gives the `connect_ms` and the `resent` on the page."""
-    said = re.search(r"`connect_ms` above (\d+) with `resent` (\d)", PAGE.text)
-    assert said
-    rule = "INPUT --syn --match statistic --mode nth --every 2 --packet 0 --jump DROP"
-    link.server.block(rule)
-    with listening(link, folder):
-        result = ask(link, folder)
+    ((ms, resent),) = re.findall(r"`connect_ms` above (\d+) with `resent` (\d)", PAGE.text)
+    every_other = "--match statistic --mode nth --every 2 --packet 0"
+    a.run(f"iptables --append INPUT --protocol tcp --syn {every_other} --jump DROP")
+    with listening(a, folder):
+        result = ask(b, folder)
 
-    assert result["connect_ms"] > int(said[1])
-    assert result["resent"] == int(said[2])
+    assert result["connect_ms"] > int(ms)
+    assert result["resent"] == int(resent)
+
+
+def test_round_trip_is_that_of_the_kernel(a: Host, b: Host, folder: Path) -> None:
+    """`rtt_ms` is the smoothed round-trip time that ss(8) shows."""
+    asked = [*b.prefix, "ss", "-Htin", "state", "established"]
+    with listening(a, folder) as server, pasted(SMALL[1].text, folder, *b.prefix) as client:
+        server.send_signal(signal.SIGSTOP)  # the kernel answers in its place
+
+        def shown() -> list[str]:
+            said = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+            return [] if "unacked:" in said else re.findall(r" rtt:([\d.]+)/", said)
+
+        (rtt,) = until(shown)
+        server.send_signal(signal.SIGCONT)
+        result = json.loads(client.communicate(timeout=PATIENCE)[0])
+
+    assert result["rtt_ms"] == float(rtt)

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 from docker import DockerClient
 from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
@@ -19,71 +19,44 @@ from tests.lib.services import SERVICES
 from tests.lib.support import ROOT, until
 from tools.dist import build_pyz
 
-Find = Callable[[str], Container]
-
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-REPOSITORY = "https://github.com/OWNER/tcp-pair.git"
+REPOSITORY = f"https://github.com/OWNER/tcp-pair.git#v{__version__}"
 # What the official image does with POSTGRES_PASSWORD.
-DATABASE = SERVICES["postgresql"]._replace(
-    script="""
+WITH_PASSWORD = """
 echo "ALTER USER postgres PASSWORD 'example'" |
     /usr/lib/postgresql/17/bin/postgres --single -D /etc/postgresql/17/main
 """
-    + SERVICES["postgresql"].script
-)
-
-
-@pytest.fixture
-def database(services_image: str) -> tuple[Path, Json]:
-    """Return the example, and what turns its database into one that takes its time to start."""
-    path = {"image": services_image, "environment": {"PATH": "/usr/lib/postgresql/17/bin:/bin"}}
-    services = {"database": {"user": DATABASE.user, "command": DATABASE.command}, "app": {}}
-    return ROOT / "examples" / "wait-for.yml", {name: path | services[name] for name in services}
-
-
-@pytest.fixture
-def two(services_image: str) -> tuple[Path, Json]:
-    """Return the example of two services, and what makes them of the image of services."""
-    image = {"image": services_image, "init": True}
-    services = {name: image | {"command": SERVICES[name].command} for name in ("mysql", "redis")}
-    return ROOT / "examples" / "wait-for-two.yml", services | {"app": image}
-
-
-@pytest.fixture
-def redis(
-    base_image: str, images: dict[str, str], services_image: str, tmp_path: Path
-) -> tuple[Path, Json]:
-    """Return the lines of README.md, and what they leave to the reader: a Redis, and a user of it.
-
-    They build what is here, and not what the repository has under this version.
-    """
-    (block,) = re.findall(r"^```yml\n(services:\n.*?)^```$", README, re.M | re.S)
-    before, repository, after = block.partition(f"{REPOSITORY}#v{__version__}")
-    assert repository
-    file = tmp_path / "pasted.yml"
-    file.write_text(before + str(ROOT) + after)
-    env = yaml.safe_load(block)["services"]["wait"]["environment"]
-    return file, {
-        "redis": {"image": services_image, "init": True, "command": SERVICES["redis"].command},
-        "wait": {"build": {"args": {"PYTHON_IMAGE": base_image}}},
-        "app": {"image": images["client"], "environment": env | {"WRONG_REPLY": "fail"}},
-    }
+POSTGRESQL = SERVICES["postgresql"]
+DATABASE = POSTGRESQL._replace(script=WITH_PASSWORD + POSTGRESQL.script)
+OURS = SERVICES | {"database": DATABASE}
+PATH = "/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin:/bin"
 
 
 @pytest.fixture
 def stack(
-    request: pytest.FixtureRequest,
     file: str,
-    run_name: str,
+    waits: dict[str, str],
     base_image: str,
+    services_image: str,
+    run_name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[DockerCompose]:
-    """Describe the project of a Compose file, whose fixture has this name."""
-    # First, because the variables would change what it builds.
-    path, services = request.getfixturevalue(file)
+    """Describe the project of a Compose file, with the services of our image."""
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"{run_name}-stack")
     monkeypatch.setenv("PYTHON_IMAGE", base_image)
+    usual = {"image": services_image, "init": True, "environment": {"PATH": PATH}}
+    services: Json = {"app": usual}
+    for service in waits.values():
+        services[service] = usual | {"user": OURS[service].user, "command": OURS[service].command}
+    path = ROOT / file
+    if path.suffix == ".md":  # which builds what is here, and not what the repository has
+        (block,) = re.findall(r"^```yml\n(services:\n.*?)^```$", README, re.M | re.S)
+        assert REPOSITORY in block
+        path = tmp_path / "pasted.yml"
+        path.write_text(block.replace(REPOSITORY, str(ROOT)))
+        services["wait"] = {"build": {"args": {"PYTHON_IMAGE": base_image}}}
+        services["app"] = usual | {"command": ["redis-cli", "-h", "redis", "PING"]}
     ours = tmp_path / "ours.yml"
     ours.write_text(json.dumps({"services": services, "networks": {"default": {"internal": True}}}))
     files = [str(path), str(ours)]
@@ -92,40 +65,38 @@ def stack(
     compose.stop()
 
 
-@pytest.fixture
-def find(docker_client: DockerClient, run_name: str) -> Find:
-    """Return a function that finds the container of a service once it exists."""
-
-    def find(service: str) -> Container:
-        options = {"all": True, "ignore_removed": True}
-        name = f"^/?{run_name}-stack-{service}-1$"
-        (found,) = until(
-            lambda: docker_client.containers.list(filters={"name": name}, **options),
-            PATIENCE,  # a build comes first
-            awaited=service,
-        )
-        return found
-
-    return find
-
-
 @pytest.mark.parametrize(
     ("file", "waits", "said"),
     [
-        ("database", {"wait": "database"}, "PostgreSQL 17"),
-        ("two", {"wait-for-mysql": "mysql", "wait-for-redis": "redis"}, "PONG"),
-        ("redis", {"wait": "redis"}, r"+PONG\r\n"),
+        ("examples/wait-for.yml", {"wait": "database"}, "PostgreSQL 17"),
+        (
+            "examples/wait-for-two.yml",
+            {"wait-for-mysql": "mysql", "wait-for-redis": "redis"},
+            "PONG",
+        ),
+        ("README.md", {"wait": "redis"}, "PONG"),
     ],
 )
 def test_application_starts_after_its_services(
-    waits: dict[str, str], said: str, stack: DockerCompose, find: Find
+    waits: dict[str, str],
+    said: str,
+    stack: DockerCompose,
+    docker_client: DockerClient,
+    run_name: str,
 ) -> None:
     """Compose starts an application once its services can be used, and it works then."""
+
+    def find(service: str) -> Container:
+        filters = {"name": f"^/?{run_name}-stack-{service}-1$"}
+        options = {"all": True, "ignore_removed": True}
+        found = partial(docker_client.containers.list, filters=filters, **options)
+        (container,) = until(found, PATIENCE, awaited=service)  # a build comes first
+        return container
+
     with ThreadPoolExecutor() as pool:
         up = pool.submit(stack.start)  # which ends with the start of the application
         for wait, service in waits.items():
-            not_yet = (SERVICES | {"database": DATABASE})[service].not_yet
-            logged(find(wait), not_yet)
+            logged(find(wait), OURS[service].not_yet)
             assert find("app").status == "created"
             find(service).exec_run(["touch", "/tmp/go"])
         up.result()
