@@ -110,7 +110,6 @@ def play(pcap: Path, words: dict[str, str]) -> int:
 
 
 def main() -> int:
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     words = read_words()
     try:
         if sys.argv[1:]:
