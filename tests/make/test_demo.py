@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from scripts import demo
-from tests.lib.project import Project, ended, shown
+from tests.lib.project import Project, shown
 from tests.lib.support import linux_only
 
 DEMO = (sys.executable, "-m", "scripts.demo")
@@ -46,16 +46,13 @@ def test_ctrl_c_ends_both_processes(project: Project) -> None:
     shown(process, "listening")
     process.send_signal(signal.SIGINT)
 
-    assert ended(process)[-1] == "interrupted; nothing is left running"
+    assert project.ended(process)[-1] == "interrupted; nothing is left running"
     assert process.returncode == 128 + signal.SIGINT
     assert project.processes() == []
 
 
-@pytest.mark.parametrize("pid", [1, 19_999, 49_999])
-def test_port_is_below_those_that_the_system_gives(
-    pid: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_port_is_below_those_that_the_system_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's port is no ephemeral one, which a client on this host may take first."""
-    monkeypatch.setattr(os, "getpid", lambda: pid)
-
-    assert 1024 < demo.free_port() < 32_768
+    for pid in (1, 19_999, 49_999):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        assert 1024 < demo.free_port() < 32_768

@@ -194,12 +194,12 @@ def test_build_is_shown_if_it_fails(project: Project, code: int) -> None:
 
 @pytest.mark.parametrize(("name", "buildkit"), [("código", "0"), ("codigo", "")])
 def test_folder_with_an_accent_is_built_without_buildkit(
-    tmp_path: Path, name: str, buildkit: str
+    project: Project, name: str, buildkit: str
 ) -> None:
     """BuildKit, which refuses the name of such a folder, is not used there."""
-    (tmp_path / name).mkdir()
-    project = Project(tmp_path / name)
+    (project.folder / name).mkdir()
     project.answer("docker", {"compose build": "echo $DOCKER_BUILDKIT >built"})
+    command = f"cd {name} && PYTHONPATH=.. $PYTHON -m scripts.ready"
 
-    assert project.call("ready") == (0, [])
-    assert (project.folder / "built").read_text() == f"{buildkit}\n"
+    assert project.run("sh", "-c", command) == (0, [])
+    assert (project.folder / name / "built").read_text() == f"{buildkit}\n"
