@@ -27,9 +27,8 @@ def pytest_runtest_makereport(
     """Show the state and the log of each container with a failure."""
     outcome = yield
     known: dict[str, Any] = getattr(item, "funcargs", {}) if outcome.failed else {}
-    if "docker_client" in known and "run_name" in known:
-        containers = report(known["docker_client"], known["run_name"])
-        outcome.sections.append(("Containers", containers))
+    if {"docker_client", "run_name"} <= known.keys():
+        outcome.sections.append(("Containers", report(known["docker_client"], known["run_name"])))
     outcome.sections += [(host.name, host.report()) for host in known.get("hosts", ())]
     return outcome
 

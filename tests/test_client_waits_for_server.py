@@ -18,7 +18,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from tests.lib.containers import NewPair, exit_code, logs, on_a_free_subnet
+from tests.lib.containers import NewPair, exit_code, log_of, on_a_free_subnet
 from tests.lib.support import ROOT
 
 # So that the next attempt comes sooner than by default.
@@ -50,7 +50,7 @@ def test_the_same_through_docker_compose(new_pair: NewPair) -> None:
 
     DockerCompose(pair.folder, services=["server"], wait=False).start()
     assert exit_code(pair.client) == 0
-    assert logs(pair.client).stdout == "SERVER OK - STATUS 200\n"
+    assert pair.client.logs(stderr=False) == b"SERVER OK - STATUS 200\n"
     check_logs(pair.client, pair.server, pair.env)
 
 
@@ -62,10 +62,10 @@ def log(text: str) -> LogMessageWaitStrategy:
 def check_logs(client: Container, server: Container, env: Mapping[str, str | None]) -> None:
     """Assert that the client has tried more than once, and that both have their addresses."""
     pattern = rf"expected reply from {env['SERVER_HOST']}:8888 \(attempt (\d+),"
-    reply = re.search(pattern, logs(client).stderr)
+    reply = re.search(pattern, log_of(client))
     assert reply
     assert int(reply[1]) > 1
-    assert f" {env['CLIENT_HOST']}:" in logs(server).stderr
+    assert f" {env['CLIENT_HOST']}:" in log_of(server)
 
 
 @pytest.fixture

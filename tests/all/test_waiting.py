@@ -1,6 +1,8 @@
 """The client waits for a name that does not resolve yet."""
 
-from tests.lib.containers import NewPair, exit_code, logged, result
+import json
+
+from tests.lib.containers import NewPair, exit_code, logged
 
 
 def test_client_waits_for_a_name(new_pair: NewPair) -> None:
@@ -14,6 +16,6 @@ def test_client_waits_for_a_name(new_pair: NewPair) -> None:
     pair.start("server")
 
     assert exit_code(pair.client) == 0
-    found = result(pair.client)
+    found = json.loads(pair.client.logs(stderr=False))
     assert found["peer"] == f"{pair.env['SERVER_HOST']}:8888"
     assert found["attempts"] > 1

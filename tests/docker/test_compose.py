@@ -41,10 +41,7 @@ def test_ctrl_c_ends_the_up_of_a_fresh_clone(
 
 def make(pair: Pair, target: str) -> str:
     """Return what make prints in the folder of a pair."""
-    command = ["make", target]
-    return subprocess.run(
-        command, cwd=pair.folder, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    return subprocess.check_output(["make", target], cwd=pair.folder, text=True)
 
 
 def test_make_runs_the_pair(new_pair: NewPair) -> None:

@@ -4,7 +4,7 @@ import re
 
 from docker.models.containers import Container
 
-from tests.lib.containers import NewPair, logs, until
+from tests.lib.containers import NewPair, log_of, until
 
 
 def becomes(server: Container, health: str) -> None:
@@ -26,7 +26,7 @@ def test_health_follows_the_server(new_pair: NewPair) -> None:
     becomes(server, "healthy")
     server.stop()
 
-    listening, stopped = logs(server).stderr.splitlines()
+    listening, stopped = log_of(server).splitlines()
     assert f"listening on {pair.env['SERVER_HOST']}:8888" in listening
     _, _, counts = stopped.partition(" INFO ")
     assert set(re.findall("[0-9]+", counts)) == {"0"}

@@ -1,10 +1,11 @@
 """Both programs as PID 1, to which a signal without a handler is lost."""
 
+import json
 import signal
 
 import pytest
 
-from tests.lib.containers import STAYING, NewPair, exit_code, logged, logs, result
+from tests.lib.containers import STAYING, NewPair, exit_code, log_of, logged
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
@@ -20,6 +21,6 @@ def test_a_signal_ends_both_at_once(new_pair: NewPair, number: signal.Signals) -
         # After 2 s Docker would kill it, which is exit code 137.
         container.stop(timeout=2)
         assert exit_code(container) == code
-    assert "INFO stopped" in logs(pair.server).stderr
-    found = result(pair.client)
+    assert "INFO stopped" in log_of(pair.server)
+    found = json.loads(pair.client.logs(stderr=False))
     assert (found["status"], found["exit_code"]) == ("interrupted", 128 + number)

@@ -71,10 +71,9 @@ def commands(document: Document) -> list[Command]:
 
 
 # Each once: both languages have the same.
-COMMANDS: dict[str, Command] = {}
-for _document in DOCUMENTS.values():
-    for _command in commands(_document):
-        COMMANDS.setdefault(_command.text, _command)
+COMMANDS = {
+    command.text: command for document in DOCUMENTS.values() for command in commands(document)
+}
 
 
 def commands_for(place: str) -> list[Command]:

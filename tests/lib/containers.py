@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 from docker import DockerClient
@@ -46,23 +46,9 @@ def image_of(service: str) -> str:
     return os.environ[variable]
 
 
-class Logs(NamedTuple):
-    """What a container has written."""
-
-    stdout: str
-    stderr: str
-
-
-def logs(container: Container) -> Logs:
-    """Return what a container has written until now."""
-    return Logs(container.logs(stderr=False).decode(), container.logs(stdout=False).decode())
-
-
-def result(client: Container) -> Json:
-    """Return the one JSON object that a client's stdout must consist of."""
-    (line,) = logs(client).stdout.splitlines()
-    found: Json = json.loads(line)
-    return found
+def log_of(container: Container) -> str:
+    """Return what a container has written to stderr until now."""
+    return str(container.logs(stdout=False).decode())
 
 
 def execute(container: Container, code: str) -> str:
@@ -100,7 +86,7 @@ def logged(container: Container, text: str) -> str:
     """Return the line of a container's log that has this text, once it is there."""
 
     def look(container: Container) -> str:
-        return next((line for line in logs(container).stderr.splitlines() if text in line), "")
+        return next((line for line in log_of(container).splitlines() if text in line), "")
 
     return until(f"a line with {text!r}", container, look)
 

@@ -27,9 +27,7 @@ UNSIGNED = {
 FIRST_ANSWER = "ready.FIRST_ANSWER = 0.2"
 PULLING = f"Pulling {DEFAULT}, once, to build on it; this takes from seconds to minutes."
 NO_DAEMON = "The Docker daemon does not answer: "
-ADVICE = (
-    """printf "no such host\n\nRun 'docker version --help' for more information\n" >&2; exit 1"""
-)
+ADVICE = """printf "no such host\n\nRun 'docker version --help' for more\n" >&2; exit 1"""
 UNUSABLE = "Docker Compose cannot use docker-compose.yml with this .env: "
 BUILDING = f"Building {BASE} from Debian's packages; this takes a minute."
 
@@ -37,11 +35,6 @@ NO_HOST, LATE = (
     [PULLING, f"Cannot pull {DEFAULT}: {why}", BUILDING]
     for why in ("no such host", "the registry has not answered for 0.2 seconds")
 )
-
-
-def on_debian_only(*values: object) -> object:
-    """Return the values of a test that needs Debian's keyring."""
-    return pytest.param(*values, marks=on_debian)
 
 
 @pytest.mark.parametrize("line", ["", DEFAULT, BASE])
@@ -52,8 +45,8 @@ def on_debian_only(*values: object) -> object:
         ({"network inspect *": "echo '[]'; echo not found >&2; exit 1"}, "", DEFAULT, []),
         (SLOW, FIRST_ANSWER, DEFAULT, [PULLING]),
         (SILENT, f"{FIRST_ANSWER}; ready.KEYRING = ready.Path('nowhere')", DEFAULT, [PULLING]),
-        on_debian_only(REFUSED, "", BASE, NO_HOST),
-        on_debian_only(SILENT, FIRST_ANSWER, BASE, LATE),
+        pytest.param(REFUSED, "", BASE, NO_HOST, marks=on_debian),
+        pytest.param(SILENT, FIRST_ANSWER, BASE, LATE, marks=on_debian),
     ],
 )
 def test_base_image_is_the_default_or_ours(

@@ -108,7 +108,6 @@ def test_ctrl_c_while_the_pair_is_created_takes_it_down(project: Project) -> Non
 @pytest.mark.parametrize(
     ("answers", "signals"),
     [({"compose build": HANGING}, 1), (HANGING_DOWN | STAYING, 2)],
-    ids=["before the pair is created", "twice"],
 )
 def test_ctrl_c_ends_the_run_at_once(
     project: Project, answers: dict[str, str], signals: int
