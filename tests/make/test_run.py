@@ -20,6 +20,7 @@ STAYING = {
 HANGING = "exec sleep 60"
 # At the end, and not before the containers are created.
 HANGING_DOWN = {"compose down": f"! grep -q 'start --attach' calls || {HANGING}"}
+SERVER_ENDED = "the server ended before the client with exit code"
 DOWN = "docker compose down"
 
 
@@ -47,33 +48,27 @@ def test_run_shows_both_logs_and_the_result(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "code", "exit_code"), [("exit 0", 0, 1), ("kill -KILL $$", 137, 137)]
-)
-def test_server_that_ends_first_is_a_failure(
-    project: Project, server: str, code: int, exit_code: int
-) -> None:
-    """A server that ends first makes the run fail, whatever its exit code."""
-    project.answer("docker", {"start --attach *server": server} | STAYING)
-    said = f"the server ended before the client with exit code {code}: see its log above"
-
-    returned, lines = project.call("run")
-    assert (returned, lines[-1]) == (exit_code, said)
-
-
-@pytest.mark.parametrize(
-    ("answers", "said", "down"),
+    ("answers", "code", "said", "down"),
     [
-        ({"compose ps --quiet": "echo abc"}, "The pair is already running: make down first.", 0),
-        ({"compose up *": "echo no room >&2; exit 1"}, "docker compose up: no room", 2),
+        ({"start --attach *server": "exit 0"}, 1, f"{SERVER_ENDED} 0: see its log above", 2),
+        (
+            {"start --attach *server": "kill -9 $$"},
+            137,
+            f"{SERVER_ENDED} 137: see its log above",
+            2,
+        ),
+        ({"compose up *": "echo no room >&2; exit 1"}, 1, "docker compose up: no room", 2),
+        ({"compose ps --quiet": "echo abc"}, 1, "The pair is already running: make down first.", 0),
     ],
 )
-def test_own_pair_is_taken_down_after_an_error(
-    project: Project, answers: dict[str, str], said: str, down: int
+def test_failure_is_reported_and_own_pair_taken_down(
+    project: Project, answers: dict[str, str], code: int, said: str, down: int
 ) -> None:
-    """An error is reported, and another run's pair is never taken down."""
-    project.answer("docker", answers)
+    """An error, or a server that ends first, fails; another run's pair is never taken down."""
+    project.answer("docker", answers | STAYING)
+    returned, lines = project.call("run")
 
-    assert project.call("run") == (1, [said])
+    assert (returned, lines[-1]) == (code, said)
     assert project.calls.count(DOWN) == down
 
 
@@ -106,20 +101,20 @@ def test_ctrl_c_while_the_pair_is_created_takes_it_down(project: Project) -> Non
 
 
 @pytest.mark.parametrize(
-    ("answers", "signals"),
-    [({"compose build": HANGING}, 1), (HANGING_DOWN | STAYING, 2)],
+    ("answers", "awaited", "down"),
+    [({"compose build": HANGING}, "compose build", 0), (HANGING_DOWN, "start --attach", 2)],
 )
 def test_ctrl_c_ends_the_run_at_once(
-    project: Project, answers: dict[str, str], signals: int
+    project: Project, answers: dict[str, str], awaited: str, down: int
 ) -> None:
     """Ctrl-C during the build and a second one during the end do not wait for Docker."""
-    project.answer("docker", answers)
+    project.answer("docker", answers | STAYING)
     process = project.start(*RUN)
-    called(project, "compose build" if signals == 1 else "start --attach")
+    called(project, awaited)
     os.killpg(process.pid, signal.SIGINT)
-    if signals == 2:
-        until(lambda: project.calls.count(DOWN) == 2)
+    if down:
+        until(lambda: project.calls.count(DOWN) == down)
         os.killpg(process.pid, signal.SIGINT)
 
     assert process.wait() == -signal.SIGINT
-    assert project.calls.count(DOWN) == 2 * (signals - 1)
+    assert project.calls.count(DOWN) == down

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -72,15 +71,14 @@ VIEWS = [(width, scheme, READ) for width in (1280, 360) for scheme in ("light", 
 VIEWS += [(1280, "light", CLICK), (1280, "dark", PRINT)]
 
 
-@pytest.fixture(scope="module", params=["en", "pt"])
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """Return what a browser sees of the kept capture's page, view by view."""
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_page_can_be_read_used_and_printed(tmp_path: Path, language: str) -> None:
+    """The page fits and has contrast, its controls open and close it, and on paper it asks."""
     browser = shutil.which("chromium")
     if not browser or Path(browser).resolve().name == "snap":  # which cannot read our files
         pytest.skip("there is no chromium to look at the page with")
-    folder = tmp_path_factory.mktemp("page")
-    capture, frames = copy_of_kept(folder), folder / "frames.html"
-    explained(capture, LANGUAGE=request.param)
+    capture, frames = copy_of_kept(tmp_path), tmp_path / "frames.html"
+    explained(capture, LANGUAGE=language)
     page = json.dumps(capture.with_suffix(".html").read_text(encoding="utf-8"))
     views = [
         {"width": width, "style": f"color-scheme: {scheme}", "script": TOOLS + script}
@@ -88,34 +86,23 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     ]
     text = FRAMES.format(page=page.replace("</", r"<\/"), views=json.dumps(views))
     frames.write_text(text, encoding="utf-8")
-    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/user")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/user")
     done = subprocess.run(
         [browser, *options, "--dump-dom", frames.as_uri()],
         capture_output=True,
         encoding="utf-8",
         check=True,
     )
-    results: list[Any] = json.loads(html.unescape(re.sub("<.*?>", "", done.stdout)))
-    return results
+    *read, click, paper = json.loads(html.unescape(re.sub("<.*?>", "", done.stdout)))
 
-
-def test_open_page_can_be_read(seen: list[Any]) -> None:
-    """The open page fits both widths, has contrast, tells fields apart, and loads nothing."""
-    assert seen[:4] == [[scheme, 0, True, 12, True, []] for _, scheme, _ in VIEWS[:4]]
-
-
-def test_controls_open_and_close(seen: list[Any]) -> None:
-    """Buttons, packets and questions open and close, and Tab reaches each of them."""
-    counts, packets, fields, first, answers, reached = seen[4]
+    # Twelve answers are seen, neighbours differ in color, and nothing is loaded.
+    assert read == [[scheme, 0, True, 12, True, []] for _, scheme, _ in VIEWS[:4]]
+    counts, packets, fields, first, answers, reached = click
     said = counts[0][1]
-
     assert packets > 10
     assert counts[1:3] == [[packets, said + fields], [0, said]]
     assert counts[3:5] == [[0, 0], [0, said]]
     assert counts[5:] == [[1, said + first]] * 2
     assert (answers, reached) == (1, True)
-
-
-def test_printed_page_is_a_worksheet(seen: list[Any]) -> None:
-    """Paper shows the questions and the packets, without explanations, answers and buttons."""
-    assert seen[5] == ["light", 0, True, 0, 12, True]
+    # The questions and packets are printed, without explanations, answers and buttons.
+    assert paper == ["light", 0, True, 0, 12, True]

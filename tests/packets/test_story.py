@@ -45,25 +45,6 @@ def asked(*packets: bytes) -> list[int]:
     return [len(row.questions) for row in told(*packets)]
 
 
-def test_rows_follow_each_other_in_time(tmp_path: Path) -> None:
-    """The kept run is told in order: packets, notes before them, log lines and silences."""
-    lines = explained(copy_of_kept(tmp_path)).stdout.splitlines()
-    following = iter(lines)
-
-    for expected in (
-        "ARP: Ethernet delivers",
-        "Gratuitous ARP: a host asks for its own address",
-        r"\.\.\. \| 1977 ms without a packet",
-        "server LISTEN \\| .* listening on",
-        "TCP handshake: two flags",
-        "client SYN-SENT → server SYN-RECEIVED  SYN  seq 0  ",
-        "client → server CLOSED  ACK  seq 19 ack 24  ",
-    ):
-        assert any(re.search(expected, line) for line in following), expected
-    count = sum(line.startswith("packet | ") for line in lines)
-    assert lines[-1].startswith(f"{count} packets: ")
-
-
 def test_ordinary_connection_is_told() -> None:
     """Each packet has its numbers, counted from the SYNs, a sentence and the calls around it."""
     rows = told(*(packet for packet, *_ in ORDINARY))
@@ -167,23 +148,17 @@ def test_both_languages_name_the_same_values() -> None:
             assert english.count("? ") == portuguese.count("? ") == 1
 
 
-@pytest.mark.parametrize(
-    ("env", "expected"),
-    [
+def test_language_follows_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are Portuguese if LANGUAGE, or else the locale, is Portuguese."""
+    for env, expected in (
         ({}, "en"),
         ({"LANG": "pt_BR.UTF-8"}, "pt-BR"),
         ({"LANG": "pt_BR.UTF-8", "LC_ALL": "C"}, "en"),
         ({"LC_ALL": "C", "LANGUAGE": "pt"}, "pt-BR"),
         ({"LANG": "de_DE.UTF-8", "LANGUAGE": ""}, "en"),
-    ],
-)
-def test_language_follows_the_locale(
-    env: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The words are Portuguese if LANGUAGE, or else the locale, is Portuguese."""
-    monkeypatch.setattr(os, "environ", env)
-
-    assert read_words()["lang"] == expected
+    ):
+        monkeypatch.setattr(os, "environ", env)
+        assert read_words()["lang"] == expected, env
 
 
 @pytest.mark.parametrize(("side", "color", "start"), [("client", "34", 0), ("server", "32", 40)])
@@ -228,6 +203,25 @@ def test_unsaved_capture_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     assert re.fullmatch(r"20 packets, not saved: .*/nowhere/packets.pcap: No such file .*", last)
     assert not kept.exists()
+
+
+def test_rows_follow_each_other_in_time(tmp_path: Path) -> None:
+    """The kept run is told in order: packets, notes before them, log lines and silences."""
+    lines = explained(copy_of_kept(tmp_path)).stdout.splitlines()
+    following = iter(lines)
+
+    for expected in (
+        "ARP: Ethernet delivers",
+        "Gratuitous ARP: a host asks for its own address",
+        r"\.\.\. \| 1977 ms without a packet",
+        "server LISTEN \\| .* listening on",
+        "TCP handshake: two flags",
+        "client SYN-SENT → server SYN-RECEIVED  SYN  seq 0  ",
+        "client → server CLOSED  ACK  seq 19 ack 24  ",
+    ):
+        assert any(re.search(expected, line) for line in following), expected
+    count = sum(line.startswith("packet | ") for line in lines)
+    assert lines[-1].startswith(f"{count} packets: ")
 
 
 @pytest.mark.parametrize(
