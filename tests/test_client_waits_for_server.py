@@ -78,8 +78,10 @@ def env(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def network(run_name: str, env: Path) -> Iterator[Network]:
-    """Make a network, and say in .env which addresses it has."""
+def containers(
+    images: dict[str, str], run_name: str, env: Path
+) -> Iterator[dict[str, DockerContainer]]:
+    """Describe both containers, with a network and the lines of .env; neither starts yet."""
 
     def create(addresses: dict[str, str]) -> Network:
         for name, value in addresses.items():
@@ -90,17 +92,7 @@ def network(run_name: str, env: Path) -> Iterator[Network]:
         network.name = f"{run_name}-network"
         return network.create()
 
-    network = on_a_free_subnet(create)
-    yield network
-    network.remove()
-
-
-@pytest.fixture
-def containers(
-    images: dict[str, str], network: Network, env: Path
-) -> Iterator[dict[str, DockerContainer]]:
-    """Describe both containers with the lines of .env, at their fixed addresses; nothing starts."""
-    found = {}
+    network, found = on_a_free_subnet(create), {}
     for service, image in images.items():
         address = dotenv_values(env)[f"{service.upper()}_HOST"] or ""
         container = found[service] = DockerContainer(image, name=f"{network.name}-{service}")
@@ -111,3 +103,4 @@ def containers(
     yield found
     for container in found.values():
         container.stop()
+    network.remove()

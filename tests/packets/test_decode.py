@@ -13,9 +13,9 @@ from tests.lib.captures import ENGLISH, KEPT_PACKETS, segment, segments
 FIELDS = {
     9: "e6:a5:48:61:88:5e | fa:58:8b:d9:45:5e | 0x806 ARP | 1 | 0x800 IPv4 | 6 | 4 | 0x2 reply"
     " | fa:58:8b:d9:45:5e | 192.168.15.20 | e6:a5:48:61:88:5e | 192.168.15.10",
-    10: "fa:58:8b:d9:45:5e | e6:a5:48:61:88:5e | 0x800 IPv4 | 4, 5 * 4 bytes | 0 | 60 | 0 | DF 0 | 64"
-    " | 0x6 TCP | 0x9b4d | 192.168.15.10 | 192.168.15.20 | 8888 | 59498 | 865914604 | 2798728376"
-    " | 10 * 4 bytes, SYN, ACK | 65160 | 0x9f9d | 0"
+    10: "fa:58:8b:d9:45:5e | e6:a5:48:61:88:5e | 0x800 IPv4 | 4, 5 * 4 bytes | 0 | 60 | 0 | DF 0"
+    " | 64 | 0x6 TCP | 0x9b4d | 192.168.15.10 | 192.168.15.20 | 8888 | 59498 | 865914604"
+    " | 2798728376 | 10 * 4 bytes, SYN, ACK | 65160 | 0x9f9d | 0"
     " | MSS 1460, SACK permitted, timestamps 1721487422 3233538053, window scale 10",
 }
 OK = segment((50000, 8888), (1, 1), 24, b"", b"ok")

@@ -40,11 +40,6 @@ LATE_CLOSE = [packet for packet, *_ in ORDINARY[:3]]
 LATE_CLOSE += [client(1, 1, "FIN ACK"), server(1, 2, "ACK"), server(1, 2, "FIN ACK")]
 
 
-def asked(*packets: bytes) -> list[int]:
-    """Return the number of questions at each packet."""
-    return [len(row.questions) for row in told(*packets)]
-
-
 def test_ordinary_connection_is_told() -> None:
     """Each packet has its numbers, counted from the SYNs, a sentence and the calls around it."""
     rows = told(*(packet for packet, *_ in ORDINARY))
@@ -85,11 +80,13 @@ def test_long_data_is_shortened_and_cut_data_reported() -> None:
 def test_question_is_asked_once_where_its_packet_is() -> None:
     """A question stands at the first packet that it is about, with its answer."""
     ordinary, counts = [packet for packet, *_ in ORDINARY], [count for *_, count in ORDINARY]
-
-    assert asked(*ordinary, *ordinary) == counts + [0] * len(counts)
-    assert asked(client(0, 0, "SYN"), server(0, 1, "RST ACK")) == [2, 1]
-    assert asked(*ordinary[:3], server(1, 1, "ACK")) == [2, 2, 1, 0]
-    assert asked(*LATE_CLOSE) == [2, 2, 1, 0, 0, 1]
+    for packets, expected in (
+        ([*ordinary, *ordinary], counts + [0] * len(counts)),
+        ([client(0, 0, "SYN"), server(0, 1, "RST ACK")], [2, 1]),
+        ([*ordinary[:3], server(1, 1, "ACK")], [2, 2, 1, 0]),
+        (LATE_CLOSE, [2, 2, 1, 0, 0, 1]),
+    ):
+        assert [len(row.questions) for row in told(*packets)] == expected
     ((question, answer),) = told(*ordinary)[5].questions
     assert question.endswith(" 6? ")
     assert answer.endswith("1 + 5 = 6.")
