@@ -38,8 +38,7 @@ def clone(pair: Pair) -> Pair:
     code.write_text("print('of another day')", encoding="utf-8")
     pair.compose("build", "client")
     code.write_text(today, encoding="utf-8")
-    for path in (pair.folder / "app", *(pair.folder / "app").iterdir()):
-        path.chmod(0o700 if path.is_dir() else 0o600)
+    subprocess.run(["chmod", "-R", "go=", "app"], cwd=pair.folder, check=True)
     return pair
 
 
