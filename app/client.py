@@ -6,16 +6,18 @@ stdout carries the result and nothing else; the log goes to stderr.
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from signal import Signals
+from signal import Signals, sigpending, sigwait
 
 from .config import EXIT_CONFIG, ClientConfig, ConfigError, Environment
 from .exchange import WRONG_REPLY, Failed, Lookup, connect, exchange, tcp_info
-from .log import STDOUT, log, set_up_logging, takes, write
-from .process import block_ending_signals, close, handle_ending_signals
+from .log import STDOUT, is_stuck, log, set_up_logging, write
+from .process import ENDING_SIGNALS, close, wait_for_ending_signals
 from .result import Attempt, as_json, as_text
+from .services import HELP
 from .usage import usage
 
 REPORT_INTERVAL = 10.0  # seconds after which a line says again that the client waits
@@ -82,9 +84,8 @@ class Verdict:
     def __init__(self, form: Callable[[Attempt, int, float], str]) -> None:
         self._form = form
         self._began = time.monotonic()
-        self._text = ""
-        self._exit_code: int | None = None  # until it is decided
-        self._is_handling = False
+        self._undecided = threading.Lock()  # main or a signal takes it, and decides
+        self._exit_code = 0
         self.attempts = 0
 
     @property
@@ -97,34 +98,30 @@ class Verdict:
 
     def give(self, attempt: Attempt) -> int:
         """End with this attempt: write the result on stdout; return the exit code."""
-        exit_code = self._decide(attempt)  # a signal that comes before does not return here
-        self._write()
-        return exit_code
-
-    def interrupt(self, number: int, _: object) -> None:
-        """Handle a signal: end the process with the result, wherever it is."""
-        if self._is_handling:
-            return  # signals that come faster than this runs would nest without end
-        self._is_handling = True
-        if is_first := self._exit_code is None:
-            why = f"Interrupted by {Signals(number).name}"
-            self._decide(Attempt(Failed(("interrupted", 128 + number), why)))
-        # What is being written goes on, unless nobody takes it.
-        goes_on = not is_first and takes(STDOUT, PATIENCE)
-        self._is_handling = False
-        if is_first:
-            self._write()
-        if not goes_on:
-            os._exit(self._exit_code or 0)
-
-    def _decide(self, attempt: Attempt) -> int:
-        self._text = self._form(attempt, self.attempts, self.waited_s)
-        self._exit_code = attempt.failure.status[1] if attempt.failure else 0
+        self._undecided.acquire()  # if a signal was first, until the process has ended
+        self._write(attempt)
         return self._exit_code
 
-    def _write(self) -> None:
+    def interrupt(self, number: int) -> None:
+        """End the process with the result, whatever the main thread does."""
         try:
-            write(STDOUT, self._text)
+            if self._undecided.acquire(blocking=False):
+                why = f"Interrupted by {Signals(number).name}"
+                self._write(Attempt(Failed(("interrupted", 128 + number), why)))
+            else:  # what is being written goes on, unless nobody takes it
+                while not is_stuck(STDOUT, PATIENCE):
+                    sigwait(ENDING_SIGNALS)
+        finally:
+            os._exit(self._exit_code)
+
+    def _write(self, attempt: Attempt) -> None:
+        self._exit_code = attempt.failure.status[1] if attempt.failure else 0
+        text = self._form(attempt, self.attempts, self.waited_s)
+        try:
+            while text and is_stuck(STDOUT, PATIENCE):
+                if sigpending() & {*ENDING_SIGNALS}:  # another one: nobody takes it
+                    return
+            write(STDOUT, text)
         except OSError as error:
             log.error("cannot write the result: %s", error.strerror)
 
@@ -156,14 +153,10 @@ def main() -> int:
     in_json = os.environ.get("OUTPUT") == "json" and not sys.argv[1:]
     if in_json:
         import json  # noqa: F401 - now, since later there may be no file descriptor for it
-    if "SERVER_PROTOCOL" in os.environ or sys.argv[1:]:
-        from . import services  # now, for the same reason
     verdict = Verdict(as_json if in_json else as_text)
-    # Before anything that can wait: to PID 1 of a container, a signal without a handler is lost.
-    handle_ending_signals(verdict.interrupt)
-    code = usage("client", ClientConfig, services.HELP) if sys.argv[1:] else run(verdict)
-    block_ending_signals()
-    return code
+    # Before anything that can wait: to PID 1 of a container, an unexpected signal is lost.
+    wait_for_ending_signals(verdict.interrupt)
+    return usage("client", ClientConfig, HELP) if sys.argv[1:] else run(verdict)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from .protocol import printable, unescape
+from .services import NAMES, SERVICES
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 ANY_ADDRESS = "0.0.0.0"  # to listen on; connect(2) takes it for the client's own host
@@ -77,8 +78,6 @@ class Environment:
         """Read the name of a protocol, which sets defaults of the variables read after it."""
         self.asked[name] = "", meaning
         if name in self._values:
-            from .services import NAMES, SERVICES  # main imports it first
-
             if not (row := SERVICES.get(self._values[name])):
                 raise self._invalid(name, f"one of {', '.join(SERVICES)}")
             self._values = dict(zip(NAMES, (*row, "prefix", "retry"), strict=True)) | self._values

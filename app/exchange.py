@@ -5,18 +5,16 @@ import socket
 import sys
 import threading
 import time
-from signal import SIG_BLOCK, pthread_sigmask, valid_signals
 
 from .config import ANY_ADDRESS, is_address
 from .process import close
-from .protocol import matches, printable
+from .protocol import RECEIVE_BYTES, matches, printable
 
 Status = tuple[str, int]  # a word and an exit code
 # EX_NOHOST, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL and EX_PROTOCOL of sysexits.h
 UNRESOLVED, UNAVAILABLE, CLOSED = ("unresolved", 68), ("unavailable", 69), ("closed", 74)
 NO_REPLY, WRONG_REPLY = ("no-reply", 75), ("wrong-reply", 76)
 
-RECEIVE_BYTES = 64 * 1024  # from 128 KiB on, malloc(3) maps and unmaps each buffer
 SHOWN_BYTES = 200  # of a wrong reply, in the result
 
 
@@ -26,9 +24,7 @@ class Failed(Exception):
     ``cause`` is the system's error, such as ECONNREFUSED; ``received`` begins a wrong reply.
     """
 
-    def __init__(
-        self, status: Status, why: str, cause: str | None = None, received: bytes = b""
-    ) -> None:
+    def __init__(self, status: Status, why: str, cause: str = "", received: bytes = b"") -> None:
         super().__init__(why)
         self.status, self.cause, self.received = status, cause, received
 
@@ -61,8 +57,6 @@ class Lookup:
         return self._outcome
 
     def _look_up(self, host: str) -> None:
-        # A signal that this thread took would not wake the main thread, which handles it.
-        pthread_sigmask(SIG_BLOCK, valid_signals())
         try:
             # As bytes, since text would go through IDNA, whose import is slow.
             found = socket.getaddrinfo(host.encode(), None, socket.AF_INET, socket.SOCK_STREAM)
@@ -158,7 +152,7 @@ def _failure(error: OSError, status: Status, progress: str = "") -> Failed:
     names = errno.errorcode
     if isinstance(error, socket.gaierror):
         names = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
-    cause = "ETIMEDOUT" if isinstance(error, TimeoutError) else names.get(error.errno or 0)
+    cause = "ETIMEDOUT" if isinstance(error, TimeoutError) else names.get(error.errno or 0, "")
     if cause in ("ECONNRESET", "EPIPE", "ECONNABORTED"):
         status = CLOSED
     why = error.strerror or str(error)

@@ -26,7 +26,7 @@ class LineHandler(logging.Handler):
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         what = f"{record.levelname} {record.getMessage()}"
         with suppress(OSError):  # there is nowhere else to report it
-            if self.patience is None or takes(STDERR, self.patience):
+            if self.patience is None or not is_stuck(STDERR, self.patience):
                 write(STDERR, f"{when}.{int(record.msecs):03}Z {what}\n")
 
 
@@ -40,9 +40,9 @@ def set_up_logging(level: str, patience: float | None = None) -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def takes(stream: int, patience: float) -> bool:
-    """Tell whether STDOUT or STDERR takes a line within so many seconds; False if closed."""
-    return stream >= 0 and bool(select.select([], [stream], [], patience)[1])
+def is_stuck(stream: int, patience: float) -> bool:
+    """Tell whether STDOUT or STDERR is open, but takes nothing for so many seconds."""
+    return stream >= 0 and not select.select([], [stream], [], patience)[1]
 
 
 def write(stream: int, text: str) -> None:

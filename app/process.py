@@ -3,17 +3,29 @@
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def handle_ending_signals(handler: Callable[[int, object], object]) -> None:
+def handle_ending_signals(handler: Callable[[int, object], object] | signal.Handlers) -> None:
     """Call this for each of them, even if the parent process blocked them."""
     for number in ENDING_SIGNALS:
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
+
+def wait_for_ending_signals(end: Callable[[int], object]) -> None:
+    """Call this with the first of them, in a thread of its own."""
+    # A handler would run in the main thread, which may just have begun a call that blocks.
+    block_ending_signals()
+    wait = threading.Thread(target=lambda: end(signal.sigwait(ENDING_SIGNALS)), daemon=True)
+    try:
+        wait.start()
+    except RuntimeError:  # pthread_create(3): they end the process, without a result
+        handle_ending_signals(signal.SIG_DFL)
 
 
 def block_ending_signals() -> None:

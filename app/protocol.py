@@ -5,6 +5,7 @@ There is no framing: a reply is whole when it has as many bytes as the one expec
 
 import re
 
+RECEIVE_BYTES = 64 * 1024  # a chunk; from 128 KiB on, malloc(3) maps and unmaps each buffer
 _ESCAPE = re.compile(rb"\\([rnt0\\]|x[0-9a-fA-F]{2}|)")
 _ESCAPES = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 

@@ -35,7 +35,7 @@ def as_json(attempt: Attempt, attempts: int, waited_s: float) -> str:
         "exit_code": exit_code,
         "reply": reply.decode(errors="backslashreplace") if reply else None,
         "error": str(failure) if failure else None,
-        "cause": failure.cause if failure else None,
+        "cause": failure.cause or None if failure else None,
         "attempts": attempts,
         "waited_s": round(waited_s, 3),
     }

@@ -15,13 +15,12 @@ from logging import INFO
 from .config import EXIT_CONFIG, HEALTH_ADDRESS, ConfigError, Environment, ServerConfig
 from .log import log, set_up_logging
 from .process import allow_descriptors, block_ending_signals, close, handle_ending_signals
-from .protocol import printable
+from .protocol import RECEIVE_BYTES, printable
 from .usage import usage
 
 EXIT_DENIED = 71  # EX_OSERR of sysexits.h: the system denies what the server cannot do without
 BACKLOG = 4096  # clients not yet accepted; the kernel cuts it to net.core.somaxconn
 ACCEPT_BATCH = 16  # accepted at once, so that a flood of clients leaves time for the others
-RECEIVE_BYTES = 64 * 1024  # a chunk
 QUEUE_BYTES = 10 * 1024  # of the kernel for each direction; it doubles them, socket(7)
 OWN_DESCRIPTORS = 16  # standard streams, listener, epoll, wake-up pair, and some to spare
 PAUSE = 1.0  # seconds without accepting after accept(2) failed, and between warnings of evictions

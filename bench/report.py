@@ -71,18 +71,6 @@ def targets(results: Results) -> list[tuple[str, str, str, str]]:
     return found
 
 
-def capacity(results: Results) -> list[tuple[str, str]]:
-    """Return what one core could carry, worked out from the costs, not measured."""
-    check = median(results.costs["ours, logging", "new", CONNECTIONS]).middle
-    exchange = median(results.costs["ours", "kept", CONNECTIONS]).middle
-    connection = median(results.idle_kib["ours"]).middle + median(results.kernel_kib).middle
-    return [
-        ("checks per second (a new connection each, default log)", f"{1e6 / check:,.0f}"),
-        ("exchanges per second on kept connections, nothing logged", f"{1e6 / exchange:,.0f}"),
-        ("idle connections in 100 MiB, the kernel's share counted", f"{102_400 / connection:,.0f}"),
-    ]
-
-
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Write a Markdown table."""
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
@@ -98,19 +86,7 @@ def markdown(results: Results, plot: str) -> str:
             line += [median(own).text(".1f"), median(ratios(own, floor)).text()]
         kib = results.idle_kib.get(server)
         costs.append([*line, median(kib).text() if kib else ""])
-    growth = [
-        [
-            f"{SERVERS[server]}, {mode}",
-            *(median(results.costs[server, mode, count]).text(".1f") for count in GROWTH),
-        ]
-        for mode in MODES
-        for server in ("floor", "ours")
-    ]
     starts = [[f"`{name}`", median(ms).text(".1f")] for name, ms in results.starts_ms.items()]
-    rest = [
-        [SERVERS.get(name, f"`{name}`"), median(mib).text()]
-        for name, mib in results.rest_mib.items()
-    ]
     busy = "**The machine was busy: do not compare these figures.** "
     parts = [
         "# Benchmark",
@@ -120,8 +96,7 @@ def markdown(results: Results, plot: str) -> str:
         (busy if results.others > BUSY else "")
         + f"Other processes used {results.others:.2f} cores during the run. {machine(results)}",
         f"![CPU per exchange by server, and by number of connections]({plot})",
-        "Kept: a connection sends message after message. New: each message has its own "
-        "connection; at most 1,024 of the connections are between connect and reply.",
+        "Kept: a connection sends message after message. New: each message has its own connection.",
         "## Targets",
         table(["figure", "target", "measured", ""], targets(results)),
         "## CPU per exchange at 64 connections, and memory",
@@ -131,14 +106,8 @@ def markdown(results: Results, plot: str) -> str:
             ["server", "kept, µs", "÷ floor", "new, µs", "÷ floor", "KiB per idle connection"],
             costs,
         ),
-        "## CPU per exchange by number of connections, µs",
-        table(["server", *(f"{count:,}" for count in GROWTH)], growth),
-        "## What one core could carry, by these figures",
-        table(["on paper", ""], capacity(results)),
-        "## Whole processes",
-        "They run with `python3 -S`, without the packages that this host has installed.",
+        "## Whole processes, by `python3 -S`",
         table(["process", "wall time, ms"], starts),
-        table(["process at rest", "memory, MiB"], rest),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -31,7 +31,8 @@ def write_table(seen: Seen) -> None:
             lines.append(
                 f"| `{call}` | {' '.join(f'`{error}`' for error in errors)} | {happened} |"
             )
-        by_signal = [seen[key] for key in seen if key[::2] == (scenario, SIGNAL)]
-        happened = " or ".join(sorted(set().union(*by_signal), key=len))
-        lines += [f"| any of these | no error: `{SIGNAL}` comes | {happened} |", ""]
+        if by_signal := [seen[key] for key in seen if key[::2] == (scenario, SIGNAL)]:
+            happened = " or ".join(sorted(set().union(*by_signal), key=len))
+            lines.append(f"| any of these | no error: `{SIGNAL}` comes | {happened} |")
+        lines.append("")
     (ROOT / "tests/all/faults/table.txt").write_text("\n".join(lines).rstrip() + "\n")

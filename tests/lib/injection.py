@@ -38,7 +38,6 @@ ERRORS = {
     "openat": "EMFILE ENFILE ENOMEM",
     "clone": "EAGAIN ENOMEM",
     "clone3": "EAGAIN ENOMEM",
-    "futex": "",  # where one fails, glibc takes it for damage and ends the process
     "brk": "ENOMEM",
     "madvise": "EAGAIN ENOMEM",
     "mmap": "ENOMEM",
@@ -46,7 +45,9 @@ ERRORS = {
     "mremap": "ENOMEM",
     "munmap": "ENOMEM",
 }
-THREADS = {"clone", "clone3", "connect", "futex", "madvise", "mmap", "mprotect", "socket"}
+# Of main: the server handles the signals that end it, the client blocks them.
+BEGINNING = re.compile(r"rt_sigaction\(SIGTERM, {sa_handler=0x|rt_sigprocmask\(.*\[INT TERM\]")
+THREADS = {"clone", "clone3", "connect", "madvise", "mmap", "mprotect", "socket"}
 MEMORY = {"brk", "madvise", "mmap", "mprotect", "mremap", "munmap"}
 
 
@@ -63,9 +64,9 @@ class Fault(NamedTuple):
 
 def strace(file: Path, fault: Fault | None) -> tuple[str, ...]:
     """Return the prefix of a program whose calls are written to a file, and may fail."""
-    calls = ",?".join(ERRORS)
+    calls = ",?".join([*ERRORS, "rt_sigaction", "rt_sigprocmask"])
     # As a grandchild, so that the child is the program itself.
-    command = ["strace", "-D", "-f", "-qq", "-o", str(file), f"--trace=?{calls},rt_sigaction"]
+    command = ["strace", "-D", "-f", "-qq", "-o", str(file), f"--trace=?{calls}"]
     what = ""
     if fault:
         # brk(2) tells a failure by an address that is too low: "C library/kernel differences".
@@ -88,7 +89,7 @@ def places(file: Path) -> dict[str, list[int]]:
         thread, call, number = made.groups()
         counts[thread, call] += 1
         place = counts[thread, call]
-        if "rt_sigaction(SIGTERM, {sa_handler=0x" in line and not begun:
+        if not begun and BEGINNING.search(line):
             begun.update({name: count for (_, name), count in counts.items()})
         # What main writes to its wake-up pair fails only where that has something to read.
         elif begun and place > begun[call] and not (call == "write" and int(number) > 2):

@@ -368,6 +368,49 @@ def test_signal_ends_reading_at_once() -> None:
         interrupt(program)
 
 
+# Between kill(2) and the call, the interpreter has no instruction at which it runs a handler.
+JUST_BEFORE = """
+import ctypes, functools, operator, os, socket, time
+kill = functools.partial(ctypes.CDLL(None).kill, os.getpid(), 15)
+call = {call}
+def kill_and_call(*arguments):
+    return list(map(operator.call, [kill, functools.partial(call, *arguments)]))[1]
+{call} = kill_and_call
+"""
+
+
+@pytest.mark.parametrize("call", ["time.sleep", "socket.socket.recv"])
+def test_signal_just_before_a_call_that_blocks_ends_it(call: str) -> None:
+    """A signal that arrives when the client is about to wait ends it at once."""
+    env = {"before": JUST_BEFORE.format(call=call), "REPLY_TIMEOUT": "60"} | FOR_EVER
+    peer = refused() if call == "time.sleep" else listening(receive_all)
+    with peer as address, client(address, **env) as program:
+        outcome = program.outcome()
+
+    assert (outcome.exit_code, outcome.json["status"]) == (143, "interrupted")
+    assert outcome.json["waited_s"] < SLACK
+
+
+NO_THREAD = """
+import threading
+def start(_):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_client_without_a_thread(number: int) -> None:
+    """A client that gets no thread for signals ends by one as any program does."""
+    with refused() as address, client(address, before=NO_THREAD, **FOR_EVER) as waiting:
+        waiting.wait_for("waiting for")
+        waiting.signal(number)
+        outcome = waiting.outcome()
+
+    assert (outcome.exit_code, outcome.stdout) == (-number, "")
+    assert "Traceback" not in outcome.stderr
+
+
 def test_signal_ends_a_look_up_at_once(tmp_path: Path) -> None:
     """A silent name server does not delay a signal."""
     with looking_up(tmp_path, CONNECT_TIMEOUT="60", DEADLINE="0") as waiting:
@@ -411,8 +454,6 @@ def test_closed_stream_does_not_lead_to_the_server(redirection: str) -> None:
     prefix = redirected(redirection)
     with met(prefix=prefix, REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
         hears(sock)
-        # Python misses a signal that comes just before a call that blocks, until that returns.
-        until(program.usage.status, is_right=psutil.STATUS_SLEEPING.__eq__)
         program.signal(signal.SIGTERM)
 
         assert program.outcome().exit_code == 143

@@ -23,9 +23,13 @@ pytestmark = linux_only
 
 
 def wait_until_held_up(program: Program) -> None:
-    """Wait until the kernel has a program sleep in a write to a pipe."""
-    wchan = Path(f"/proc/{program.process.pid}/wchan")
-    until(wchan.read_text, is_right=lambda call: "pipe_w" in call, awaited="a sleep in a write")
+    """Wait until the kernel has a thread of a program sleep until a pipe is read."""
+    threads = Path(f"/proc/{program.process.pid}/task")
+    until(
+        lambda: [wchan.read_text() for wchan in threads.glob("*/wchan")],
+        is_right=lambda calls: any("pipe_w" in call or "poll" in call for call in calls),
+        awaited="a sleep for a pipe",
+    )
 
 
 def interrupt(program: Program) -> None:

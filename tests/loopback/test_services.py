@@ -5,8 +5,8 @@ from itertools import chain, repeat
 
 import pytest
 
-from tests.lib.peers import listening, receive_all, refused
-from tests.lib.programs import client, run_client
+from tests.lib.peers import listening, receive_all
+from tests.lib.programs import run_client
 
 GREETING = (
     b"K\0\0\0\n9.7.4-2\0\x0c\0\0\0S\x18^^zCvM\0\xff\xff\xff\x02\0\xff\xdf\x15\0\0\0\0\0\0\0\0\0\0"
@@ -54,16 +54,3 @@ def test_answer_decides_whether_a_service_can_be_used(protocol: str) -> None:
         outcome = run_client(address, SERVER_PROTOCOL=protocol, OUTPUT="json")
 
     assert (outcome.exit_code, outcome.json["attempts"]) == (0, len(unusable) + 1)
-
-
-@pytest.mark.parametrize("env", [{}, {"SERVER_PROTOCOL": "redis"}], ids=["without", "with"])
-def test_table_is_imported_for_its_variable_alone(env: dict[str, str]) -> None:
-    """A start without SERVER_PROTOCOL does not pay for it; with it, no handler is set before."""
-    before = """
-import atexit
-look = lambda: print("app.services" in sys.modules, flush=True)
-set_up = program.handle_ending_signals
-program.handle_ending_signals = lambda handler: look() or set_up(handler)
-atexit.register(look)"""
-    with refused() as address, client(address, before=before, DEADLINE="0.1", **env) as program:
-        assert program.outcome().stdout == 2 * f"{bool(env)}\n"

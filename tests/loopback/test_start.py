@@ -62,8 +62,8 @@ def test_help_names_every_variable(program: str) -> None:
 
 
 def test_help_names_the_command_as_it_was_called() -> None:
-    """Each of the three ways to call a package's program is what its usage says."""
-    for words in ("-m app client", "-m app.client", "app client"):
+    """Both ways to call a package's program are what its usage says."""
+    for words in ("-m app client", "-m app.client"):
         command = [sys.executable, *words.split(), "--help"]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert said.stdout.startswith(f"usage: python3 {words} [--help")

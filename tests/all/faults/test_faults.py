@@ -1,4 +1,4 @@
-"""Every system call of both programs fails once, and SIGTERM comes at each."""
+"""Every system call of both programs fails once, and SIGTERM comes at each of the server."""
 
 import os
 import socket
@@ -49,10 +49,10 @@ def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
         write_table(seen)
 
 
-def faults_of(reached: dict[str, list[int]]) -> Iterator[Fault]:
+def faults_of(reached: dict[str, list[int]], *signals: str) -> Iterator[Fault]:
     """Yield every fault; or fewer, with each error at one place, and at each place an error."""
     for call, numbers in reached.items():
-        errors = [SIGNAL, *ERRORS[call].split()]
+        errors = [*signals, *ERRORS[call].split()]
         if wants_all():
             yield from (Fault(call, number, error) for number in numbers for error in errors)
         elif len(numbers) < len(errors):
@@ -94,8 +94,10 @@ def test_failed_call_is_handled(name: str, tmp_path: Path, seen: Seen) -> None:
         else:
             seen.setdefault((name, fault.call, fault.error), set()).add(happened)
 
+    # strace sends a signal to the main thread, which in the client never gets one.
+    signals = [SIGNAL] if name == "server" else []
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-        list(pool.map(strike, faults_of(reached)))
+        list(pool.map(strike, faults_of(reached, *signals)))
     assert not wrong
     assert struck >= set(reached) - MEMORY
 

@@ -151,10 +151,10 @@ def test_fault_has_the_cause_of_its_row(
 def test_segments_have_the_size_on_the_page(link: Wire, folder: Path) -> None:
     """The MSS is the number that the page computes."""
     sizes = re.search(
-        r"(\d+) for an MTU of (\d+),\s+less (\d+) .*?, (\d+) .*?(\d+) of", PAGE.text, re.S
+        r"MTU of (\d+) less (\d+) .*?, (\d+) .*?(\d+) of\s+timestamps is (\d+)", PAGE.text, re.S
     )
     assert sizes
-    mss, mtu, *headers = map(int, sizes.groups())
+    mtu, *headers, mss = map(int, sizes.groups())
     with listening(link, folder, LARGE[0]):
         assert ask(link, folder, LARGE[1])["mss"] == mss == mtu - sum(headers)
 
