@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Generator, Iterator
-from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -52,8 +51,7 @@ def docker_client() -> Iterator[DockerClient]:
 @pytest.fixture(scope="session")
 def run_name() -> str:
     """Name this run: all that it makes has a name that begins so (see tools/run_tests.py)."""
-    run = os.environ.get("TEST_RUN", "tcp-pair-test-" + token_hex(4))
-    return f"{run}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    return f"{os.environ.get('TEST_RUN')}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
 @pytest.fixture(scope="session")
