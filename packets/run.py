@@ -91,18 +91,18 @@ def play(pcap: Path, words: dict[str, str]) -> int:
             capture.append(process)
         except (Problem, OSError) as problem:
             say(words["no_capture"].format(why=problem))
-            run.down([])
+            run.compose("down")
             os.environ["COMPOSE_FILE"] = files
             commands = run.create()
         return commands
 
-    def stop(processes: Processes) -> None:
+    def stop(_: Processes) -> None:
         if not capture:
-            run.down(processes)
+            run.compose("down")
             return
         run.compose("stop", "client", "server")
         log = run.compose("--ansi=never", "logs", "--timestamps", "client", "server")
-        run.down(processes)
+        run.compose("down")
         capture[0].wait()
         pcap.with_suffix(".log").write_text(log.replace("\033[2K", "") + "\n", encoding="utf-8")
 
@@ -110,7 +110,6 @@ def play(pcap: Path, words: dict[str, str]) -> int:
 
 
 def main() -> int:
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     words = read_words()
     try:
         if sys.argv[1:]:

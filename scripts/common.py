@@ -38,9 +38,8 @@ def start(*command: str, **options: Any) -> "subprocess.Popen[str]":
 def end_with(main: Callable[[], int]) -> NoReturn:
     """Exit with what main returns. An error goes to stderr; Ctrl-C shows no traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # None, if it was closed from the start
-            stream.reconfigure(errors="backslashreplace")  # a locale may lack what logs contain
+    if isinstance(sys.stdout, TextIOWrapper):  # None, if it was closed from the start
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack what logs contain
     try:
         sys.exit(main())
     except (Problem, OSError) as error:

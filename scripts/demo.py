@@ -5,9 +5,10 @@ import socket
 import sys
 from contextlib import suppress
 from itertools import count
+from subprocess import Popen
 
 from scripts.common import end_with
-from scripts.pair import Commands, Pair, Processes
+from scripts.pair import Commands, Pair
 
 
 def free_port() -> int:
@@ -24,14 +25,8 @@ def create() -> Commands:
     return [sys.executable, "-m", "app.client"], [sys.executable, "-m", "app.server"]
 
 
-def stop(processes: Processes) -> None:
-    """End what still runs, as `docker compose down` would."""
-    for process in processes:
-        process.terminate()
-
-
 def main() -> int:
-    return Pair().play(create, stop)
+    return Pair().play(create, lambda processes: [*map(Popen.terminate, processes)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Docker's command line: time-outs, and one sentence for what is wrong."""
+"""Docker's command line, and one sentence for what is wrong."""
 
 import json
 import subprocess
@@ -9,20 +9,15 @@ from scripts.common import TEXT, Problem, end_with, from_debian
 # What docker prints as JSON; other keys are not ours to know.
 Json = dict[str, Any]
 
-# Seconds that a command may take; builds and pulls, which may take longer, are not run here.
-ANSWER = 60.0
-
 
 def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run docker to its end, with options of Popen's. Raises Problem if there is no end."""
+    """Run docker to its end, with options of Popen's. Raises Problem if there is no docker."""
     command, options = ["docker", *arguments], TEXT | options
     try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=ANSWER, **options)
+        return subprocess.run(command, capture_output=True, check=False, **options)
     except OSError as error:
         what = f"docker cannot be run, {error.strerror}"
         raise Problem(f"{what}: see https://docs.docker.com/engine/install/.") from None
-    except subprocess.TimeoutExpired:
-        raise Problem(f"{' '.join(command[:3])} has not answered for {ANSWER:g} s.") from None
 
 
 def reason(said: str) -> str:

@@ -16,9 +16,8 @@ trap 'rm -rf "$work"' EXIT
 
 # Says what cannot be had, and the reason that apt or docker gives, without our temporary folder.
 fail() {
-    local reason
-    reason=$(grep -shiE -m 1 '^E:|error' "$work/log" || tail -n 1 "$work/log") || :
-    echo "$1: ${reason//"$work/"/}" >&2
+    echo "$1: $(grep -shiE -m 1 '^E:|error' "$work/log" || tail -n 1 "$work/log")" |
+        sed "s|$work/||g" >&2
     exit 1
 }
 
@@ -63,12 +62,10 @@ build() {
         fetch mmdebstrap || return
         PATH=$PATH:$work/mmdebstrap/usr/bin
     fi
-    local image=$1 path packages=${*:2} private=()
+    local image=$1 packages=${*:2} private=()
     # /run stays as the packages leave it: PostgreSQL has no start without its folder there.
     local options=(--variant=essential --skip=cleanup/run --include="${packages// /,}")
-    for path in doc info lintian locale man zoneinfo; do
-        options+=(--dpkgopt="path-exclude=/usr/share/$path/*")
-    done
+    options+=(--dpkgopt=path-exclude=/usr/share/{doc,info,lintian,locale,man,zoneinfo}'/*')
     # What an interrupted build has mounted and unpacked must go with it.
     ! unshare --mount true 2>/dev/null || private=(unshare --mount)
     chmod a+rx "$work" # for mmdebstrap's other user, where it is not run by root

@@ -4,16 +4,15 @@ import json
 import re
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 from scripts import docker
 from scripts.common import Problem, say
 from scripts.docker import Json
 
-Taken = dict[IPv4Network, str]
 
-
-def overlap(subnet: IPv4Network, taken: Taken) -> str:
+def overlap(subnet: IPv4Network, taken: dict[IPv4Network, str]) -> str:
     """Return which network of Docker's is in the way, and how to remove it; or nothing."""
     for network, name in taken.items():
         if network.overlaps(subnet):
@@ -24,18 +23,17 @@ def overlap(subnet: IPv4Network, taken: Taken) -> str:
     return ""
 
 
-def fitting(wanted: IPv4Network, taken: Taken) -> str:
+def fitting(wanted: IPv4Network, taken: dict[IPv4Network, str]) -> str:
     """Return lines for .env that fit, in the wanted subnet if possible."""
     candidates = [wanted] if wanted.prefixlen <= 26 else []
     # From 16 on, since home routers use the lowest ones. The others are for tests (RFC 2544).
     candidates += list(IPv4Network("192.168.0.0/16").subnets(new_prefix=24))[16:]
     candidates += IPv4Network("198.18.0.0/15").subnets(new_prefix=24)
     for subnet in candidates:
-        server, client = subnet[10], subnet[20]
+        server, client, (_, ip_range) = subnet[10], subnet[20], subnet.subnets()
         if not (overlap(subnet, taken) or is_local(server) or is_local(client)):
             return (
-                f". Lines for .env that fit:\n  SUBNET={subnet}"
-                f"\n  IP_RANGE={list(subnet.subnets())[1]}"
+                f". Lines for .env that fit:\n  SUBNET={subnet}\n  IP_RANGE={ip_range}"
                 f"\n  SERVER_HOST={server}\n  CLIENT_HOST={client}"
             )
     return ""
@@ -87,12 +85,11 @@ def check_drain(server: Json) -> None:
 
 def is_local(address: IPv4Address) -> bool:
     """Tell whether the address is one of this host's, without sending anything."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((str(address), 9))
-        except OSError:
-            return False  # no route there: certainly not one of ours
+    # Without a route there it is certainly not one of ours.
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((str(address), 9))
         return bool(probe.getsockname()[0] == str(address))
+    return False
 
 
 def look(config: Json) -> None:

@@ -91,11 +91,8 @@ def main() -> int:
     image = base_image(configured(config))
     if image != configured(config):
         os.environ["PYTHON_IMAGE"] = image  # comes before .env
-        try:
-            set_in_env(f"PYTHON_IMAGE={image}")
-            say(f".env now says PYTHON_IMAGE={image}")
-        except OSError as error:
-            say(f"Cannot write .env, {error.strerror}: put PYTHON_IMAGE={image} there yourself.")
+        set_in_env(f"PYTHON_IMAGE={image}")
+        say(f".env now says PYTHON_IMAGE={image}")
     build()
     return 0
 

@@ -18,7 +18,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from tests.lib.containers import NewPair, exit_code, logs, on_a_free_subnet
+from tests.lib.containers import NewPair, exit_code, log_of, on_a_free_subnet
 from tests.lib.support import ROOT
 
 # So that the next attempt comes sooner than by default.
@@ -26,9 +26,10 @@ QUICK = {"CONNECT_TIMEOUT": "0.5", "RETRY_DELAY": "0.2"}
 
 
 def test_the_client_waits_until_the_server_is_up(
-    client: DockerContainer, server: DockerContainer, env: Path
+    containers: dict[str, DockerContainer], env: Path
 ) -> None:
     """The client waits until the server starts, gets the reply and ends with 0."""
+    client, server = containers["client"], containers["server"]
     client.waiting_for(log("waiting for")).start()
     client.reload()
     assert client.status == "running"
@@ -36,8 +37,8 @@ def test_the_client_waits_until_the_server_is_up(
     server.waiting_for(log("listening on")).start()
     assert client.wait() == 0
     assert client.get_logs()[0] == b"SERVER OK - STATUS 200\n"
-    containers = client.get_wrapped_container(), server.get_wrapped_container()
-    check_logs(*containers, dotenv_values(env))
+    wrapped = client.get_wrapped_container(), server.get_wrapped_container()
+    check_logs(*wrapped, dotenv_values(env))
 
 
 def test_the_same_through_docker_compose(new_pair: NewPair) -> None:
@@ -49,7 +50,7 @@ def test_the_same_through_docker_compose(new_pair: NewPair) -> None:
 
     DockerCompose(pair.folder, services=["server"], wait=False).start()
     assert exit_code(pair.client) == 0
-    assert logs(pair.client).stdout == "SERVER OK - STATUS 200\n"
+    assert pair.client.logs(stderr=False) == b"SERVER OK - STATUS 200\n"
     check_logs(pair.client, pair.server, pair.env)
 
 
@@ -61,10 +62,10 @@ def log(text: str) -> LogMessageWaitStrategy:
 def check_logs(client: Container, server: Container, env: Mapping[str, str | None]) -> None:
     """Assert that the client has tried more than once, and that both have their addresses."""
     pattern = rf"expected reply from {env['SERVER_HOST']}:8888 \(attempt (\d+),"
-    reply = re.search(pattern, logs(client).stderr)
+    reply = re.search(pattern, log_of(client))
     assert reply
     assert int(reply[1]) > 1
-    assert f" {env['CLIENT_HOST']}:" in logs(server).stderr
+    assert f" {env['CLIENT_HOST']}:" in log_of(server)
 
 
 @pytest.fixture
@@ -77,8 +78,10 @@ def env(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def network(run_name: str, env: Path) -> Iterator[Network]:
-    """Make a network, and say in .env which addresses it has."""
+def containers(
+    images: dict[str, str], run_name: str, env: Path
+) -> Iterator[dict[str, DockerContainer]]:
+    """Describe both containers, with a network and the lines of .env; neither starts yet."""
 
     def create(addresses: dict[str, str]) -> Network:
         for name, value in addresses.items():
@@ -89,33 +92,15 @@ def network(run_name: str, env: Path) -> Iterator[Network]:
         network.name = f"{run_name}-network"
         return network.create()
 
-    network = on_a_free_subnet(create)
-    yield network
+    network, found = on_a_free_subnet(create), {}
+    for service, image in images.items():
+        address = dotenv_values(env)[f"{service.upper()}_HOST"] or ""
+        container = found[service] = DockerContainer(image, name=f"{network.name}-{service}")
+        api = container.get_docker_client().client.api
+        endpoint = api.create_endpoint_config(ipv4_address=address)
+        container.with_network(network).with_kwargs(networking_config={network.name: endpoint})
+        container.with_env_file(env).with_env("HOST", address)  # which only the server reads
+    yield found
+    for container in found.values():
+        container.stop()
     network.remove()
-
-
-@pytest.fixture
-def client(images: dict[str, str], network: Network, env: Path) -> Iterator[DockerContainer]:
-    """Describe the client's container, and remove it at the end."""
-    container = describe("client", images, network, env)
-    yield container
-    container.stop()
-
-
-@pytest.fixture
-def server(images: dict[str, str], network: Network, env: Path) -> Iterator[DockerContainer]:
-    """Describe the server's container, and remove it at the end."""
-    container = describe("server", images, network, env)
-    yield container
-    container.stop()
-
-
-def describe(service: str, images: dict[str, str], network: Network, env: Path) -> DockerContainer:
-    """Describe a container with the lines of .env, at its fixed address; nothing starts yet."""
-    address = dotenv_values(env)[f"{service.upper()}_HOST"]
-    assert address
-    container = DockerContainer(images[service], name=f"{network.name}-{service}")
-    api = container.get_docker_client().client.api
-    endpoint = api.create_endpoint_config(ipv4_address=address)
-    container.with_network(network).with_kwargs(networking_config={network.name: endpoint})
-    return container.with_env_file(env).with_env("HOST", address)  # which only the server reads

@@ -18,6 +18,7 @@ cd "$(dirname "$0")/.."
 packages=docker.io,docker-cli,docker-compose,docker-buildx,docker-registry,iproute2,iptables
 packages+=,procps,ca-certificates,git,make,mount,passwd,python3,python3-venv
 compose_5=$PWD/.venv-compose/bin/docker-compose
+look_alike=$PWD/.venv-compose/look-alike.tar
 
 # What --privileged gives, but for SYS_RESOURCE, which a virtual machine may lack itself. The
 # volumes: an engine stacks file systems, and not on one that is a stack.
@@ -27,30 +28,15 @@ privileged=(
     --volume=/var/lib/docker --volume=/tmp
 )
 
+# Makes a tar file of a Debian, unless it is there: FILE SUITE OPTION...
 debian() {
-    mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' "$@" \
-        ${MIRROR:+"$MIRROR"}
-}
-
-# With the certificates of this machine: a proxy may be in between.
-make_image() {
-    docker image inspect "tcp-pair-docker:$1" &>/dev/null && return
-    debian --include="$packages" --skip=cleanup/apt/lists \
-        --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' \
-        "$1" ".venv-compose/$1.tar" &&
-        docker import ".venv-compose/$1.tar" "tcp-pair-docker:$1" >/dev/null &&
-        rm ".venv-compose/$1.tar"
-}
-
-# shellcheck disable=SC2016  # for the shell that mmdebstrap starts
-make_look_alike() {
     [ ! -e "$1" ] || return 0
-    debian --include=python3,ca-certificates \
-        --customize-hook='find "$1/usr" -name "*.pyc" -delete' \
-        --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python3"' trixie "$1.new.tar" &&
-        mv "$1.new.tar" "$1"
+    mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' "${@:3}" \
+        "$2" "$1.new.tar" ${MIRROR:+"$MIRROR"}
+    mv "$1.new.tar" "$1"
 }
 
+run="make run && REQUIRE_DOCKER=1 make \"\$TEST\""
 # shellcheck disable=SC2016  # for the shell in the container
 inside='awk "\$2 ~ \"^/sys\" {print \$2}" /proc/mounts | xargs -n 1 mount -o remount,bind,rw
 cat >/root/bundle
@@ -63,53 +49,50 @@ if [ -e /look-alike.tar ]; then
     docker-registry serve /etc/mirror.yml &>/var/log/registry &
 fi
 dockerd "${@/HARD/$(ulimit -Hn)}" &>/var/log/dockerd &
-until docker version &>/dev/null; do
-    kill -0 $! || { cat /var/log/dockerd; exit 1; }
-    sleep 0.2
-done
+until docker version &>/dev/null; do kill -0 $! || exit; sleep 0.2; done
 docker version --format "Engine {{.Server.Version}}, CLI {{.Client.Version}}"
 docker compose version
 if [ -e /look-alike.tar ]; then
     name=127.0.0.1:5000/library/python:3.14-slim
     docker import --change "CMD [\"python3\"]" /look-alike.tar $name >/dev/null
     docker push --quiet $name
-    docker rmi --force $name >/dev/null
     docker compose up --build --exit-code-from client || exit
     docker compose down
 fi
-make run && REQUIRE_DOCKER=1 make "$TEST"'
+'$run
 
+# shellcheck disable=SC2016  # for the shell that mmdebstrap starts
 in_container() {
     local name=$1 image=${1%-29} options=("${privileged[@]}") engine=()
     if [ "$name" = registry ]; then
         image=forky
-        make_look_alike "$PWD/.venv-compose/look-alike.tar" || return
-        options+=(--volume="$PWD/.venv-compose/look-alike.tar:/look-alike.tar:ro")
+        debian "$look_alike" trixie --include=python3,ca-certificates \
+            --customize-hook='find "$1/usr" -name "*.pyc" -delete' \
+            --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python3"'
+        options+=(--volume="$look_alike:/look-alike.tar:ro")
     elif [ "$name" != "$image" ]; then
         engine=(--feature=containerd-snapshotter=true --default-ulimit=nofile=1024:HARD)
         options+=(--env=DOCKER_MIN_API_VERSION=1.44)
         options+=(--volume="$compose_5:/root/.docker/cli-plugins/docker-compose:ro")
     fi
-    make_image "$image" && git bundle create --quiet - HEAD | docker run --rm --interactive --init "${options[@]}" \
+    # With the certificates of this machine: a proxy may be in between.
+    debian ".venv-compose/$image.tar" "$image" --include="$packages" --skip=cleanup/apt/lists \
+        --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs'
+    docker image inspect "tcp-pair-docker:$image" &>/dev/null ||
+        docker import ".venv-compose/$image.tar" "tcp-pair-docker:$image" >/dev/null
+    git bundle create --quiet - HEAD | docker run --rm --interactive --init "${options[@]}" \
         --env=TEST "tcp-pair-docker:$image" bash -c "$inside" bash "${engine[@]}"
-}
-
-on_this_engine() {
-    local folder
-    folder=$(mktemp --directory)
-    mkdir -p "$folder/docker/cli-plugins"
-    cp "$compose_5" "$folder/docker/cli-plugins"
-    git clone --quiet . "$folder/tcp-pair"
-    (cd "$folder/tcp-pair" && export DOCKER_CONFIG="$folder/docker" && docker compose version &&
-        make run && REQUIRE_DOCKER=1 make "$TEST") && rm -rf "$folder"
 }
 
 scripts/venv.sh compose
 export TEST=${TEST:-test-all}
-failed=()
 for name; do
     echo "== $name"
-    if [ "$name" = compose-5 ]; then run=on_this_engine; else run=in_container; fi
-    $run "$name" || failed+=("$name")
+    [ "$name" = compose-5 ] || { in_container "$name"; continue; }
+    folder=$(mktemp --directory)
+    mkdir -p "$folder/docker/cli-plugins"
+    cp "$compose_5" "$folder/docker/cli-plugins"
+    git clone --quiet . "$folder/tcp-pair"
+    DOCKER_CONFIG="$folder/docker" bash -ec "cd $folder/tcp-pair; docker compose version; $run"
+    rm -rf "$folder"
 done
-[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }

@@ -1,7 +1,5 @@
 """Build the image of services that tests wait for."""
 
-import subprocess
-
 from scripts import docker
 from scripts.common import Problem, from_debian, say
 from scripts.ready import PYTHON
@@ -30,8 +28,7 @@ def services_image(base: str) -> str:
         return SERVICES
     say(f"Building {SERVICES}, the services that tests wait for; this takes a minute.")
     text = INSTALL.format(base, " ".join(SERVERS))
-    command = ["docker", "build", "--quiet", f"--tag={SERVICES}", "-"]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Problem(f"Cannot build {SERVICES}: {docker.reason(done.stderr)}")
+    answer = docker.run("build", "--quiet", f"--tag={SERVICES}", "-", input=text, stdin=None)
+    if answer.returncode:
+        raise Problem(f"Cannot build {SERVICES}: {docker.reason(answer.stderr)}")
     return SERVICES

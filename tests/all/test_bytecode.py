@@ -7,7 +7,7 @@ import pytest
 from docker import DockerClient
 from docker.errors import ContainerError
 
-from tests.lib.containers import NewPair, exit_code, logs
+from tests.lib.containers import NewPair, exit_code, log_of
 
 BARE = "FROM {}\nENV PYTHONDONTWRITEBYTECODE=1\nRUN find / -xdev -name '*.pyc' -delete"
 VERBOSE = {"PYTHONVERBOSE": "1"}
@@ -29,7 +29,7 @@ def test_nothing_is_compiled_at_a_start(
 
     assert exit_code(pair.client) == 0
     check = pair.server.exec_run(["python3", "-m", "app.healthcheck"]).output.decode()
-    said = [logs(pair.client).stderr, logs(pair.server).stderr, check]
+    said = [log_of(pair.client), log_of(pair.server), check]
     for env in FAILING:
         options = {"environment": VERBOSE | env, "network_mode": "none", "remove": True}
         with pytest.raises(ContainerError) as caught:

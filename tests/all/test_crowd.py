@@ -42,7 +42,7 @@ def test_a_thousand_clients_that_never_read(new_pair: NewPair, docker_client: Do
     server, name = pair.server, pair.folder.name
     logged(server, "listening on")
     command = ["python3", "-c", CROWD, pair.env["SERVER_HOST"]]
-    options = {"name": f"{name}-crowd", "network": pair.network, "detach": True}
+    options = {"name": f"{name}-crowd", "network": f"{name}_pair", "detach": True}
     crowd = docker_client.containers.run(f"{name}-client", command, **options)
     try:
         logged(crowd, "full")

@@ -1,8 +1,10 @@
 """What `make packets` does once everything is there, on a copy of the project."""
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from packets.decode import read_pcap
@@ -13,7 +15,15 @@ from tests.lib.support import ROOT
 def play(pair: Pair, *roots: Path) -> "subprocess.Popen[str]":
     """Start it in English in the folder of a pair; with other roots of the project before ours."""
     path = ":".join(map(str, (*roots, ROOT)))
-    return pair.play("packets.run", PYTHONPATH=path, LANGUAGE="en")
+    return subprocess.Popen(
+        [sys.executable, "-m", "packets.run"],
+        cwd=pair.folder,
+        env=os.environ | {"PYTHONPATH": path, "LANGUAGE": "en"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def test_every_packet(new_pair: NewPair) -> None:

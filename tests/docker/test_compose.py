@@ -41,37 +41,25 @@ def test_ctrl_c_ends_the_up_of_a_fresh_clone(
 
 def make(pair: Pair, target: str) -> str:
     """Return what make prints in the folder of a pair."""
-    done = subprocess.run(
-        ["make", target], cwd=pair.folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return subprocess.check_output(["make", target], cwd=pair.folder, text=True)
 
 
-def test_make_up_logs_and_down(new_pair: NewPair) -> None:
-    """`make up` starts the pair, `make logs` shows the reply, `make down` removes everything."""
-    pair = new_pair()
+def test_make_runs_the_pair(new_pair: NewPair) -> None:
+    """`make run`, and `make up`, `logs` and `down` show the reply, and leave nothing running."""
+    pair = new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3")
     pair.compose("down")
     copy_project(pair.folder, "Makefile scripts")
-    make(pair, "up")
-    assert exit_code(pair.client) == 0
-    assert "SERVER OK - STATUS 200" in make(pair, "logs")
-    make(pair, "down")
-
-    assert pair.what_is_there() == []
-
-
-def test_make_run(new_pair: NewPair) -> None:
-    """The client waits, the server starts, the reply is shown, and nothing is left running."""
-    pair = new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3")
-    with pair.play("scripts.run") as program:
-        shown, _ = program.communicate()
-
-    assert program.returncode == 0, shown
+    shown = make(pair, "run")
     texts = ("INFO waiting for", "INFO listening on", "client | SERVER OK - STATUS 200")
     waiting, listening, reply = (shown.index(text) for text in texts)
     assert waiting < listening < reply
     assert shown.endswith("the client ended with exit code 0: all went well\n")
+    assert pair.what_is_there() == []
+
+    make(pair, "up")
+    assert exit_code(pair.client) == 0
+    assert "SERVER OK - STATUS 200" in make(pair, "logs")
+    make(pair, "down")
     assert pair.what_is_there() == []
 
 

@@ -6,19 +6,14 @@ import pytest
 
 from tests.lib.documents import DOCUMENTS, ROOT, Document
 
-
-def translations() -> dict[str, tuple[Document, Document]]:
-    """Return each English document that links to a Portuguese one, with that one."""
-    found = {}
-    for document in DOCUMENTS.values():
-        if link := re.search(r"\[Em português\]\((.+?)\)", document.text):
-            path = (document.path.parent / link[1]).relative_to(ROOT)
-            found[document.name] = (document, DOCUMENTS[str(path)])
-    return found
-
+TRANSLATIONS = {
+    document.name: (document, DOCUMENTS[str((document.path.parent / link[1]).relative_to(ROOT))])
+    for document in DOCUMENTS.values()
+    if (link := re.search(r"\[Em português\]\((.+?)\)", document.text))
+}
 
 in_both_languages = pytest.mark.parametrize(
-    ("english", "portuguese"), translations().values(), ids=translations()
+    ("english", "portuguese"), TRANSLATIONS.values(), ids=TRANSLATIONS
 )
 
 
@@ -33,26 +28,16 @@ def test_every_translation_has_its_original() -> None:
     """An English document links to each Portuguese one."""
     portuguese = {name for name, document in DOCUMENTS.items() if document.portuguese}
 
-    assert portuguese == {other.name for _, other in translations().values()} != set()
-
-
-@in_both_languages
-def test_both_have_the_same_blocks(english: Document, portuguese: Document) -> None:
-    """Both have the same commands, code and output."""
-    ours, theirs = (
-        # tests/packets compares what is said of packets with the program, in each language.
-        [(kind, text * (kind != "packets")) for kind, text in document.blocks]
-        for document in (english, portuguese)
-    )
-
-    assert ours == theirs
+    assert portuguese == {other.name for _, other in TRANSLATIONS.values()} != set()
 
 
 @in_both_languages
 def test_both_have_the_same_structure(english: Document, portuguese: Document) -> None:
-    """Both have the same levels of headings, code spans, and facts in the cells of tables."""
+    """Both have the same commands, code, output, headings, and facts in the cells of tables."""
     ours, theirs = (
         (
+            # tests/packets compares what is said of packets with the program, in each language.
+            [(kind, text * (kind != "packets")) for kind, text in document.blocks],
             [level for level, _ in document.headings],
             {*document.commands},
             [[[*map(facts, row)] for row in table] for table in document.tables],

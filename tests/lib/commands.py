@@ -21,7 +21,6 @@ class Command(NamedTuple):
     define functions of the shell.
     """
 
-    document: str
     text: str
     shown: str = ""
     setup: str = ""
@@ -61,21 +60,20 @@ def commands(document: Document) -> list[Command]:
     for (kind, text), below in pairwise([*document.fences, ("", "")]):
         if kind == "sh":
             shown = below[1] if below[0] == "text" else ""
-            found.append(Command(document.name, text, shown, setup))
+            found.append(Command(text, shown, setup))
             if re.search(r"(?m)^\w+\(\) \{", text):
                 setup += text
     # The tables of the benchmark name what was measured.
     tables = [] if document.name.startswith("bench/") else document.tables
     cells = [cell for table in tables for row in table for cell in row]
     spans = [span for cell in cells for span in re.findall(r"`(.+?)`", cell)]
-    return found + [Command(document.name, span) for span in spans if _TYPED.fullmatch(span)]
+    return found + [Command(span) for span in spans if _TYPED.fullmatch(span)]
 
 
 # Each once: both languages have the same.
-COMMANDS: dict[str, Command] = {}
-for _document in DOCUMENTS.values():
-    for _command in commands(_document):
-        COMMANDS.setdefault(_command.text, _command)
+COMMANDS = {
+    command.text: command for document in DOCUMENTS.values() for command in commands(document)
+}
 
 
 def commands_for(place: str) -> list[Command]:

@@ -5,15 +5,14 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 from docker import DockerClient
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from tests.lib import support
@@ -39,35 +38,17 @@ def skip_or_fail(why: str) -> NoReturn:
     pytest.skip(why)
 
 
-def image_of(client: DockerClient, variable: str) -> str:
-    """Return the image that `make test` has built and named in this variable."""
-    name = os.environ.get(variable)
-    if not name:
+def image_of(service: str) -> str:
+    """Return the image that tools/run_tests.py has built, or chosen, for this service."""
+    variable = f"{service.upper()}_IMAGE"
+    if variable not in os.environ:
         skip_or_fail(f"{variable} is not set, which tools/run_tests.py does")
-    try:
-        client.images.get(name)
-    except ImageNotFound as error:
-        skip_or_fail(f"{name} is not there: {error.explanation}")
-    return name
+    return os.environ[variable]
 
 
-class Logs(NamedTuple):
-    """What a container has written."""
-
-    stdout: str
-    stderr: str
-
-
-def logs(container: Container) -> Logs:
-    """Return what a container has written until now."""
-    return Logs(container.logs(stderr=False).decode(), container.logs(stdout=False).decode())
-
-
-def result(client: Container) -> Json:
-    """Return the one JSON object that a client's stdout must consist of."""
-    (line,) = logs(client).stdout.splitlines()
-    found: Json = json.loads(line)
-    return found
+def log_of(container: Container) -> str:
+    """Return what a container has written to stderr until now."""
+    return str(container.logs(stdout=False).decode())
 
 
 def execute(container: Container, code: str) -> str:
@@ -105,7 +86,7 @@ def logged(container: Container, text: str) -> str:
     """Return the line of a container's log that has this text, once it is there."""
 
     def look(container: Container) -> str:
-        return next((line for line in logs(container).stderr.splitlines() if text in line), "")
+        return next((line for line in log_of(container).splitlines() if text in line), "")
 
     return until(f"a line with {text!r}", container, look)
 
@@ -122,19 +103,14 @@ def on_a_free_subnet(make: Callable[[dict[str, str]], T]) -> T:
     """
     # RFC 2544 keeps these for tests.
     subnets = random.sample([*IPv4Network("198.18.0.0/15").subnets(new_prefix=26)], 5)
-    while True:
-        subnet = subnets.pop()
-        lines = {
-            "SUBNET": str(subnet),
-            "IP_RANGE": str(list(subnet.subnets())[1]),
-            "SERVER_HOST": str(subnet[10]),
-            "CLIENT_HOST": str(subnet[20]),
-        }
+    for subnet in subnets:
+        lines = {"SUBNET": str(subnet), "IP_RANGE": str(list(subnet.subnets())[1])}
+        lines |= {"SERVER_HOST": str(subnet[10]), "CLIENT_HOST": str(subnet[20])}
         try:
             return make(lines)
-        except (APIError, subprocess.CalledProcessError):
-            if not subnets:
-                raise
+        except (APIError, subprocess.CalledProcessError) as error:
+            why = error
+    raise why
 
 
 def copy_project(folder: Path, names: str) -> None:
@@ -147,8 +123,7 @@ def copy_project(folder: Path, names: str) -> None:
 class Pair:
     """A copy of the project in a folder of its own, as a user has it, with a .env.
 
-    As a context manager it has a network and both containers, and nothing runs yet; at the end
-    they are gone.
+    It has a network and both containers, and nothing runs yet.
     """
 
     def __init__(self, client: DockerClient, folder: Path, override: Json, env: Json) -> None:
@@ -159,48 +134,18 @@ class Pair:
         # Where Compose looks for it by itself.
         services = json.dumps({"services": override})
         (folder / "docker-compose.override.yml").write_text(services, encoding="utf-8")
+        on_a_free_subnet(self._create)
 
-    def __enter__(self) -> Self:
-        def create(addresses: dict[str, str]) -> None:
-            self.env |= addresses
-            # Not by python-dotenv, which would double a backslash that Compose takes as it is.
-            lines = (f"{name}='{value}'\n" for name, value in self.env.items())
-            (self.folder / ".env").write_text("".join(lines), encoding="utf-8")
-            self.compose("up", "--no-start")
+    def _create(self, addresses: dict[str, str]) -> None:
+        self.env |= addresses
+        # Not by python-dotenv, which would double a backslash that Compose takes as it is.
+        lines = (f"{name}='{value}'\n" for name, value in self.env.items())
+        (self.folder / ".env").write_text("".join(lines), encoding="utf-8")
+        self.compose("up", "--no-start")
 
-        on_a_free_subnet(create)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # In a third of the time of docker compose down.
-        containers, networks = self._made()
-        for container in containers:
-            container.remove(force=True, v=True)
-        for network in networks:
-            network.remove()
-
-    def play(self, module: str, **env: str) -> "subprocess.Popen[str]":
-        """Start a module of the project in the folder, out of reach of the tests' Ctrl-C."""
-        return subprocess.Popen(
-            [sys.executable, "-m", module],
-            cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def compose(self, *arguments: str) -> str:
-        """Return what docker compose prints, run in the folder. Raises CalledProcessError."""
-        command = ["docker", "compose", *arguments]
-        try:
-            return subprocess.run(
-                command, cwd=self.folder, check=True, capture_output=True, encoding="utf-8"
-            ).stdout
-        except subprocess.CalledProcessError as failure:
-            failure.add_note(failure.stderr)
-            raise
+    def compose(self, *arguments: str) -> None:
+        """Run docker compose in the folder. Raises CalledProcessError."""
+        subprocess.run(["docker", "compose", *arguments], cwd=self.folder, check=True)
 
     def start(self, *services: str) -> None:
         """Start the containers of these services, or of both."""
@@ -221,19 +166,11 @@ class Pair:
         """The client's container."""
         return self.container("client")
 
-    @property
-    def network(self) -> str:
-        """The name of the network."""
-        return f"{self.folder.name}_pair"
-
     def what_is_there(self) -> list[str]:
         """Name the containers and networks that Compose has labelled as this pair's."""
-        return [found.name for kind in self._made() for found in kind]
-
-    def _made(self) -> tuple[list[Any], list[Any]]:
         ours = {"label": f"com.docker.compose.project={self.folder.name}"}
         containers = self._client.containers.list(all=True, ignore_removed=True, filters=ours)
-        return containers, self._client.networks.list(filters=ours)
+        return [found.name for found in (*containers, *self._client.networks.list(filters=ours))]
 
 
 NewPair = Callable[..., Pair]

@@ -1,10 +1,11 @@
 """The project's documents, as a Markdown parser sees them."""
 
 import re
-from itertools import pairwise
+from collections import defaultdict
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
 
 ROOT = Path(__file__).parents[2]
 Table = list[list[str]]
@@ -20,39 +21,37 @@ class Document:
         # Whether this is the translation of an English one, to which it leads.
         self.portuguese = "[In English](" in self.text
 
-        tokens = MarkdownIt("commonmark").enable("table").parse(self.text)
-        pairs = list(pairwise(tokens))
-        children = [child for token in tokens for child in token.children or []]
+        parsed = MarkdownIt("commonmark").enable("table").parse(self.text)
+        nodes: dict[str, list[SyntaxTreeNode]] = defaultdict(list)
+        for node in SyntaxTreeNode(parsed).walk():
+            nodes[node.type].append(node)
 
         # Paragraphs, headings and cells, each as it is written.
-        self.prose = [token.content for token in tokens if token.type == "inline"]
+        self.prose = [node.content for node in nodes["inline"]]
         # The level and the text of each heading, and what a link may name behind #.
-        self.headings = [(one.tag, two.content) for one, two in pairs if one.type == "heading_open"]
+        self.headings = [(node.tag, node.children[0].content) for node in nodes["heading"]]
         self.anchors = {
             re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for _, text in self.headings
         }
         # What stands between fences, with its language; and without comments of a shell.
-        self.fences = [(token.info, token.content) for token in tokens if token.type == "fence"]
+        self.fences = [(node.info, node.content) for node in nodes["fence"]]
         self.blocks = [(kind, re.sub(r"  # .*", "", text)) for kind, text in self.fences]
         # What a reader may type: code spans, and the lines of blocks that show a shell.
         shells = [text for kind, text in self.blocks if kind in {"sh", "console", "yaml"}]
         self.commands = "\n".join(shells).replace("\\\n", " ").splitlines()
-        self.commands += [child.content for child in children if child.type == "code_inline"]
+        self.commands += [node.content for node in nodes["code_inline"]]
         # The address of each picture, and the words for who cannot see it.
-        images = [child for child in children if child.type == "image"]
-        self.pictures = [(str(image.attrs["src"]), image.content) for image in images]
+        self.pictures = [(str(node.attrs["src"]), node.content) for node in nodes["image"]]
         # Where its links lead, pictures included.
-        self.links = [str(child.attrs["href"]) for child in children if child.type == "link_open"]
+        self.links = [str(node.attrs["href"]) for node in nodes["link"]]
         self.links += [address for address, _ in self.pictures]
         # All tables: their rows, the first of which is the header, as lists of cells.
         self.tables: list[Table] = []
-        for before, token in pairs:
-            if before.type == "table_open":
-                self.tables.append([])
-            elif before.type == "tr_open":
-                self.tables[-1].append([])
-            if before.type in {"th_open", "td_open"}:
-                self.tables[-1][-1].append(token.content)
+        for table in nodes["table"]:
+            rows = [row for part in table.children for row in part.children]
+            self.tables.append(
+                [[cell.children[0].content for cell in row.children] for row in rows]
+            )
 
 
 DOCUMENTS = {

@@ -5,28 +5,28 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.lib.support import PATIENCE, ROOT
 
+
+def at(address: str) -> dict[str, object]:
+    """Return a service at an address, as Compose shows it."""
+    return {"networks": {"pair": {"ipv4_address": address}}}
+
+
+POOL = {"subnet": "198.18.0.0/29", "ip_range": "198.18.0.4/30"}
 CONFIG = {
     "name": "x",
     "services": {
-        "server": {
-            "build": {"args": {"PYTHON_IMAGE": "'$image'"}},  # which the shell puts in
-            "networks": {"pair": {"ipv4_address": "198.18.0.2"}},
-        },
-        "client": {"networks": {"pair": {"ipv4_address": "198.18.0.3"}}},
+        # The shell puts the image in.
+        "server": at("198.18.0.2") | {"build": {"args": {"PYTHON_IMAGE": "'$image'"}}},
+        "client": at("198.18.0.3"),
     },
-    "networks": {
-        "pair": {
-            "name": "x_pair",
-            "ipam": {"config": [{"subnet": "198.18.0.0/29", "ip_range": "198.18.0.4/30"}]},
-        }
-    },
+    "networks": {"pair": {"name": "x_pair", "ipam": {"config": [POOL]}}},
 }
 # A pair whose client waits for its server, and gets the reply; down ends what runs until then.
 HEALTHY = {
@@ -114,14 +114,11 @@ class Project:
         """The command lines of the programs, in their order."""
         return (self.folder / "calls").read_text().splitlines()
 
-    def processes(self) -> list[int]:
-        """Find the processes of this test, whoever has started them; only on Linux."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):  # gone meanwhile, or somebody else's
-                if f"TMPDIR={self.env['TMPDIR']}".encode() in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-        return found
+    def processes(self) -> list[psutil.Process]:
+        """Find the processes of this test, whoever has started them."""
+        found = psutil.process_iter(["environ"])
+        mine = self.env["TMPDIR"]
+        return [one for one in found if (one.info["environ"] or {}).get("TMPDIR") == mine]
 
     def start(self, *command: str, **env: str) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own, as a shell does."""
@@ -138,13 +135,20 @@ class Project:
         self.started.append(process)
         return process
 
+    def ended(self, process: "subprocess.Popen[str]") -> list[str]:
+        """Return the rest of the output, without make's own lines, when the process has ended."""
+        assert process.stdout
+        rest = process.stdout.read()
+        process.wait(PATIENCE)
+        assert "Traceback" not in rest
+        assert self.env["TMPDIR"] not in rest
+        return [line for line in rest.splitlines() if not line.startswith("make: ")]
+
     def run(self, *command: str, **env: str) -> tuple[int, list[str]]:
         """Run a command to its end; return its exit code and the lines of its output."""
         process = self.start(*command, **env)
-        shown, _ = process.communicate(timeout=PATIENCE)
-        assert "Traceback" not in shown, shown
-        assert self.env["TMPDIR"] not in shown, shown
-        return process.returncode, shown.splitlines()
+        lines = self.ended(process)
+        return process.returncode, lines
 
     def call(self, module: str, *, patch: str = "", **env: str) -> tuple[int, list[str]]:
         """Run a module of scripts after ``patch``, which may change a constant."""
@@ -157,12 +161,3 @@ def shown(process: "subprocess.Popen[str]", text: str) -> None:
     """Read the output, up to a line with this text."""
     assert process.stdout
     assert any(text in line for line in process.stdout), f"ended without {text!r}"
-
-
-def ended(process: "subprocess.Popen[str]") -> list[str]:
-    """Return the rest of the output, without make's own lines, when the process has ended."""
-    assert process.stdout
-    rest = process.stdout.read()
-    process.wait(PATIENCE)
-    assert "Traceback" not in rest
-    return [line for line in rest.splitlines() if not line.startswith("make: ")]

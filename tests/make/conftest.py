@@ -1,11 +1,10 @@
 """The fixture of these tests."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.lib.project import Project
@@ -17,10 +16,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
     project = Project(tmp_path)
     yield project
     (tmp_path / "down").touch()  # which stands for containers that are gone
-    for pid in project.processes():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    for process in project.started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    for process in project.processes():
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    for started in project.started:
+        with started:  # which closes its output, and waits for it
+            pass

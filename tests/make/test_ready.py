@@ -1,18 +1,20 @@
-"""The base image, the line of .env that names it, and the build of both images."""
+"""What make gets ready: Docker, its Compose, a base image and its line of .env, both images."""
 
+import stat
 from pathlib import Path
 
 import pytest
 
 from scripts import ready
 from scripts.ready import BASE, DEFAULT
-from tests.lib.project import Project, on_debian
+from tests.lib.project import DPKG, Project, on_debian
 
 LAN = '[{"Name": "lan", "IPAM": {"Config": [{"Subnet": "198.18.0.0/16"}]}}]'
+NO_COMPOSE = {"compose version": "exit 1"}
 MISSING = {f"image inspect {DEFAULT}": "exit 1"}
 REFUSED = MISSING | {"pull *": "echo working; echo no such host >&2; exit 1"}
 SILENT = MISSING | {"pull *": "sleep 0.5; echo 3.14-slim: Pulling from library/python"}
-SLOW = MISSING | {"pull *": "echo 3.14-slim: Pulling from library/python; sleep 0.5"}
+PULLED = MISSING | {"pull *": "echo 3.14-slim: Pulling from library/python"}
 # The real apt-get, and a mirror that Debian has not signed.
 UNSIGNED = {
     "--print-uris update": """
@@ -24,96 +26,102 @@ UNSIGNED = {
 }
 FIRST_ANSWER = "ready.FIRST_ANSWER = 0.2"
 PULLING = f"Pulling {DEFAULT}, once, to build on it; this takes from seconds to minutes."
+NO_DAEMON = "The Docker daemon does not answer: "
+ADVICE = """printf "no such host\n\nRun 'docker version --help' for more\n" >&2; exit 1"""
+UNUSABLE = "Docker Compose cannot use docker-compose.yml with this .env: "
 BUILDING = f"Building {BASE} from Debian's packages; this takes a minute."
 
-every_line = pytest.mark.parametrize("line", ["", DEFAULT, BASE], ids=["none", "default", "ours"])
+NO_HOST, LATE = (
+    [PULLING, f"Cannot pull {DEFAULT}: {why}", BUILDING]
+    for why in ("no such host", "the registry has not answered for 0.2 seconds")
+)
 
 
-def env_of(project: Project, line: str = "") -> Path:
-    """Return the .env of a project, with a line for the base image if one is given."""
-    path = project.folder / ".env"
+@pytest.mark.parametrize("line", ["", DEFAULT, BASE])
+@pytest.mark.parametrize(
+    ("answers", "patch", "image", "said"),
+    [
+        ({}, "", DEFAULT, []),
+        ({"network inspect *": "echo '[]'; echo not found >&2; exit 1"}, "", DEFAULT, []),
+        (PULLED, "", DEFAULT, [PULLING]),
+        (SILENT, f"{FIRST_ANSWER}; ready.KEYRING = ready.Path('nowhere')", DEFAULT, [PULLING]),
+        pytest.param(REFUSED, "", BASE, NO_HOST, marks=on_debian),
+        pytest.param(SILENT, FIRST_ANSWER, BASE, LATE, marks=on_debian),
+    ],
+)
+def test_base_image_is_the_default_or_ours(
+    project: Project, answers: dict[str, str], patch: str, image: str, said: list[str], line: str
+) -> None:
+    """The default is taken if it can be had, whatever .env names; else ours is made, once."""
+    project.answer("docker", answers)
+    env = project.folder / ".env"
     if line:
-        path.write_text(f"A=1\nPYTHON_IMAGE={line}\n")
-    return path
+        env.write_text(f"A=1\nPYTHON_IMAGE={line}\n")
+    is_new = image != (line or DEFAULT)
+    expected = said + [f".env now says PYTHON_IMAGE={image}"] * is_new
 
-
-@pytest.mark.parametrize(
-    ("answers", "patch", "said"),
-    [
-        ({}, "", []),
-        ({"network inspect *": "echo '[]'; echo not found >&2; exit 1"}, "", []),
-        (SLOW, FIRST_ANSWER, [PULLING]),
-        (SILENT, f"{FIRST_ANSWER}; ready.KEYRING = ready.Path('nowhere')", [PULLING]),
-    ],
-    ids=["here", "networks that go meanwhile", "slow pull", "slow answer without Debian"],
-)
-@every_line
-def test_default_is_taken_if_it_can_be_had(
-    project: Project, answers: dict[str, str], patch: str, said: list[str], line: str
-) -> None:
-    """The default is taken if it is here or can be pulled, even if an earlier run took ours."""
-    project.answer("docker", answers)
-    env = env_of(project, line)
-    code, lines = project.call("ready", patch=patch)
-
-    assert code == 0
-    assert lines == said + [f".env now says PYTHON_IMAGE={DEFAULT}"] * (line == BASE)
+    assert project.call("ready", patch=patch) == (0, expected)
     assert any("pull" in call for call in project.calls) == bool(said)
-    assert env.exists() == bool(line)
-    assert not line or env.read_text() == f"A=1\nPYTHON_IMAGE={DEFAULT}\n"
-
-
-@on_debian
-@every_line
-@pytest.mark.parametrize("answers", [REFUSED, SILENT], ids=["refused", "silent"])
-def test_image_of_debian_takes_the_place_of_the_default(
-    project: Project, answers: dict[str, str], line: str
-) -> None:
-    """Without a registry an image of Debian's packages is made once, and .env names it."""
-    project.answer("docker", answers)
-    env = env_of(project, line)
-    code, lines = project.call("ready", patch=FIRST_ANSWER)
-    why = "no such host" if answers is REFUSED else "the registry has not answered for 0.2 seconds"
-
-    assert code == 0, lines
-    assert lines[:3] == [PULLING, f"Cannot pull {DEFAULT}: {why}", BUILDING]
-    assert lines[3:] == [f".env now says PYTHON_IMAGE={BASE}"] * (line != BASE)
-    assert env.read_text() == "A=1\n" * bool(line) + f"PYTHON_IMAGE={BASE}\n"
+    lines = ["A=1"] * bool(line) + [f"PYTHON_IMAGE={image}"] * bool(line or is_new)
+    assert lines == (env.read_text().splitlines() if env.exists() else [])
     assert not any((project.folder / "scratch").iterdir())
-    assert BUILDING not in project.call("ready", patch=FIRST_ANSWER)[1]
+    assert BUILDING not in project.call("ready", patch=patch)[1]
 
 
 @on_debian
 @pytest.mark.parametrize(
-    ("program", "answers", "said"),
+    ("docker", "program", "answers", "said"),
     [
-        ("apt-get", {"--print-uris update": "exit 0"}, "name no mirror of Debian"),
-        ("apt-get", UNSIGNED, "is not signed"),
-        ("mmdebstrap", {"*": 'echo "E: cannot write ${@: -2:1}"; exit 1'}, "write image.tar"),
-        ("docker", {"import *": "echo Error response from daemon: full; exit 1"}, "daemon: full"),
+        (REFUSED, "apt-get", {"--print-uris update": "exit 0"}, "name no mirror of Debian"),
+        (REFUSED, "apt-get", UNSIGNED, "is not signed"),
+        (REFUSED, "mmdebstrap", {"*": 'echo "E: ${@: -2:1} full"; exit 1'}, "image.tar full"),
+        (
+            REFUSED,
+            "docker",
+            {"import *": "echo Error response; exit 1"},
+            f"{BASE} here: Error resp",
+        ),
+        (NO_COMPOSE, "apt-get", {"-c * download *": "echo E: gone; exit 100"}, "Compose: E: gone"),
+        (NO_COMPOSE, "dpkg", {"-x *": f"PLUGIN='echo bad; exit 1'{DPKG['-x *']}"}, "here: bad"),
+        (NO_COMPOSE, "docker", {"version *": "rmdir home; touch home"}, "Cannot write to "),
     ],
-    ids=["no mirror", "unsigned mirror", "mmdebstrap", "import"],
 )
-def test_image_that_cannot_be_made_is_reported(
-    project: Project, program: str, answers: dict[str, str], said: str
+def test_failure_of_debian_is_reported(
+    project: Project, docker: dict[str, str], program: str, answers: dict[str, str], said: str
 ) -> None:
-    """Both failures are reported, that of the pull and that of the build."""
-    project.answer("docker", REFUSED)
+    """What cannot be made of Debian's packages is reported with the reason, and leaves nothing."""
+    project.answer("docker", docker)
     project.answer(program, answers)
     code, lines = project.call("ready")
 
-    assert code == 1
-    assert lines[:-1] == [PULLING, f"Cannot pull {DEFAULT}: no such host", BUILDING]
-    assert lines[-1].startswith(f"Cannot build {BASE} here: ")
+    assert (code, len(lines)) == (1, 2 if docker is NO_COMPOSE else 4)
     assert said in lines[-1]
-    assert not env_of(project).exists()
+    assert not any(path.is_file() for path in project.home.rglob("*"))
+    assert not (project.folder / ".env").exists()
+
+
+@on_debian
+def test_compose_comes_from_debian_and_clean_removes_it(project: Project) -> None:
+    """Compose goes into Docker's own plugin folder, and make clean removes it."""
+    own = str(project.folder / "own")
+    for env, plugins in ({"DOCKER_CONFIG": own}, own), ({}, str(project.home / ".docker")):
+        folder = Path(plugins, "cli-plugins")
+        project.answer("docker", {"compose version": "exit 1"})
+        code, lines = project.run("make", "docker", **env)
+        assert (code, lines) == (0, [f"Docker has no Compose v2; putting Debian's into {folder}."])
+        assert (folder / "docker-compose").stat().st_mode & stat.S_IXUSR
+        assert not any((project.folder / "scratch").iterdir())
+        project.answer("docker", {"compose version": ""})
+        assert project.run("make", "clean", **env) == (0, [])
+        assert not any(folder.iterdir())
 
 
 @pytest.mark.parametrize("image", ["mine:1", "python:3.99-slim"])
 def test_chosen_image_is_never_replaced(project: Project, image: str) -> None:
     """A pull that fails says what to check, and .env stays as it is."""
     project.answer("docker", REFUSED | {"image inspect *": "exit 1"})
-    env = env_of(project, image)
+    env = project.folder / ".env"
+    env.write_text(f"PYTHON_IMAGE={image}\n")
     code, lines = project.call("ready")
 
     assert code == 1
@@ -121,85 +129,82 @@ def test_chosen_image_is_never_replaced(project: Project, image: str) -> None:
         f"{image} cannot be pulled: check the name, the network, docker login;"
         " PYTHON_IMAGE in .env or your shell. Docker says: no such host"
     )
-    assert env.read_text() == f"A=1\nPYTHON_IMAGE={image}\n"
+    assert env.read_text() == f"PYTHON_IMAGE={image}\n"
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (None, "A=own\n"),
-        ("B=1", "B=1\nA=own\n"),
-        ("A=old # why\r\nB=1\n", "A=own\r\nB=1\n"),
-        ("  export A = old\nB='1", "  export A=own\nB='1"),
-        ("# A=old\nAA=1\nB=é\udcff\n", "# A=old\nAA=1\nB=é\udcff\nA=own\n"),
-    ],
-    ids=["no file", "no end of line", "there", "export", "other names, other bytes"],
-)
-def test_one_line_of_env_is_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
-) -> None:
+def test_one_line_of_env_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One variable is set, through a link, and every other line stays as it is."""
     monkeypatch.chdir(tmp_path)
-    Path(".env").symlink_to("real")
-    if before is not None:
-        Path("real").write_bytes(before.encode(errors="surrogateescape"))
+    env, real = Path(".env"), Path("real")
+    env.symlink_to(real)
     ready.set_in_env("A=own")
-
-    assert Path("real").read_bytes() == after.encode(errors="surrogateescape")
+    assert real.read_bytes() == b"A=own\n"
+    for before, after in (
+        (b"B=1", b"B=1\nA=own\n"),
+        (b"A=old # why\r\nB=1\n", b"A=own\r\nB=1\n"),
+        (b"  export A = old\nB='1", b"  export A=own\nB='1"),
+        (b"# A=old\nAA=1\nB=\xff\n", b"# A=old\nAA=1\nB=\xff\nA=own\n"),
+    ):
+        real.write_bytes(before)
+        ready.set_in_env("A=own")
+        assert real.read_bytes() == after
+    assert env.is_symlink()
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("command", "answer", "said"),
     [
+        ("version *", ADVICE, f"{NO_DAEMON}no such host"),
+        ("version *", "echo permission denied >&2; exit 1", f"{NO_DAEMON}permission denied. Join"),
+        ("compose config *", "echo unexpected >&2; exit 15", f"{UNUSABLE}unexpected."),
         (
-            {"compose config *": "echo unexpected character >&2; exit 15"},
-            "Docker Compose cannot use docker-compose.yml with this .env: unexpected character",
+            "compose config *",
+            "echo bad project name >&2; exit 1",
+            f"{UNUSABLE}bad project name. Set",
         ),
         (
-            {"compose config *": 'echo invalid project name \\"É\\" >&2; exit 1'},
-            'Docker Compose cannot use docker-compose.yml with this .env: invalid project name "É".'
-            " Set COMPOSE_PROJECT_NAME, in .env or your shell, to tcp-pair for example.",
+            "compose config *",
+            'echo \'{"services": {"db": {}}}\'',
+            "Compose reads another file than",
         ),
-        (
-            {"compose config *": 'echo \'{"services": {"db": {}}}\''},
-            "Compose reads another file than docker-compose.yml: unset COMPOSE_FILE.",
-        ),
-        (
-            {"network inspect *": f"echo '{LAN}'"},
-            "SUBNET=198.18.0.0/29 overlaps 198.18.0.0/16 of Docker's network lan",
-        ),
+        ("network inspect *", f"echo '{LAN}'", "SUBNET=198.18.0.0/29 overlaps 198.18.0.0/16 of"),
     ],
-    ids=["bad .env", "no name", "another file", "overlap"],
 )
 def test_reason_why_the_pair_cannot_start_is_reported(
-    project: Project, answers: dict[str, str], said: str
+    project: Project, command: str, answer: str, said: str
 ) -> None:
-    """A sentence names the reason, and nothing is pulled before."""
-    project.answer("docker", answers)
+    """A sentence names the reason, without Docker's advice, and nothing is pulled before."""
+    project.answer("docker", {command: answer})
     code, lines = project.call("ready")
 
     assert code == 1
     assert lines[0].startswith(said)
+    assert "--help" not in lines[0]
     assert not any("image" in call for call in project.calls)
 
 
-@pytest.mark.parametrize("code", [0, 17])
-def test_build_is_shown_if_it_fails(project: Project, code: int) -> None:
+def test_docker_that_cannot_be_run_is_reported(project: Project) -> None:
+    """The message names the way to install Docker."""
+    (project.bin / "docker").unlink()
+    said = "docker cannot be run, No such file or directory: see https://docs.docker.com/engine/install/."
+
+    assert project.call("ready", PATH=str(project.bin)) == (1, [said])
+
+
+def test_build_is_shown_if_it_fails(project: Project) -> None:
     """A build that fails shows its output, and one that succeeds nothing."""
-    project.answer("docker", {"compose build": f"echo step 1; echo no space >&2; exit {code}"})
-    failed = ["step 1", "no space", "The images cannot be built, see above."]
-
-    assert project.call("ready") == (bool(code), failed * bool(code))
-
-
-@pytest.mark.parametrize(("name", "buildkit"), [("código", "0"), ("codigo", "")])
-def test_folder_with_an_accent_is_built_without_buildkit(
-    tmp_path: Path, name: str, buildkit: str
-) -> None:
-    """BuildKit, which refuses the name of such a folder, is not used there."""
-    (tmp_path / name).mkdir()
-    project = Project(tmp_path / name)
-    project.answer("docker", {"compose build": "echo $DOCKER_BUILDKIT >built"})
-
+    project.answer("docker", {"compose build": "echo step 1"})
     assert project.call("ready") == (0, [])
-    assert (project.folder / "built").read_text() == f"{buildkit}\n"
+    project.answer("docker", {"compose build": "echo step 1; echo no space >&2; exit 17"})
+    failed = ["step 1", "no space", "The images cannot be built, see above."]
+    assert project.call("ready") == (1, failed)
+
+
+def test_folder_with_an_accent_is_built_without_buildkit(project: Project) -> None:
+    """BuildKit, which refuses the name of such a folder, is not used there."""
+    project.answer("docker", {"compose build": "echo $DOCKER_BUILDKIT >built"})
+    for name, buildkit in (("código", "0\n"), ("codigo", "\n")):
+        (project.folder / name).mkdir()
+        command = f"cd {name} && PYTHONPATH=.. $PYTHON -m scripts.ready"
+        assert project.run("sh", "-c", command) == (0, [])
+        assert (project.folder / name / "built").read_text() == buildkit

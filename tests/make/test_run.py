@@ -1,16 +1,20 @@
-"""What make run does, and what interrupts it; tests/docker has real containers."""
+"""What make run and make demo do, and what interrupts them; tests/docker has real containers."""
 
 import os
+import re
 import signal
+import sys
 
 import pytest
 
-from tests.lib.project import Project, ended, shown
+from scripts import demo
+from tests.lib.project import Project, shown
 from tests.lib.support import until
 
 pytestmark = pytest.mark.slow
 
 RUN = ("python3", "-m", "scripts.run")
+DEMO = (sys.executable, "-m", "scripts.demo")
 # Containers that stay, so that a signal comes while they run, and say so if it reaches them.
 STAYING = {
     "start --attach *": """
@@ -20,6 +24,7 @@ STAYING = {
 HANGING = "exec sleep 60"
 # At the end, and not before the containers are created.
 HANGING_DOWN = {"compose down": f"! grep -q 'start --attach' calls || {HANGING}"}
+SERVER_ENDED = "the server ended before the client with exit code"
 DOWN = "docker compose down"
 
 
@@ -33,68 +38,42 @@ def test_run_shows_both_logs_and_the_result(project: Project) -> None:
     code, lines = project.run("make", "run")
 
     assert code == 0
+    assert lines[1] == "client | T INFO waiting for 198.18.0.2:8888"
     # Client and server are two processes: their last lines come in any order.
-    assert lines[:2] == [
-        "starting the client; the server follows once the client waits",
-        "client | T INFO waiting for 198.18.0.2:8888",
-    ]
     both = ["client | SERVER OK - STATUS 200", r"server | T INFO listening \xff"]
     assert sorted(lines[2:-1]) == both
     assert lines[-1] == "the client ended with exit code 0: all went well"
-    assert project.calls[-7:] == [
-        DOWN,
-        "docker compose up --no-start",
-        "docker compose ps --all --quiet client",
-        "docker compose ps --all --quiet server",
+    assert project.calls[-3:] == [
         "docker start --attach container-of-client",
         "docker start --attach container-of-server",
         DOWN,
     ]
+    assert project.calls.index(DOWN) < project.calls.index("docker compose up --no-start")
 
 
 @pytest.mark.parametrize(
-    ("server", "code", "exit_code"), [("exit 0", 0, 1), ("kill -KILL $$", 137, 137)]
-)
-def test_server_that_ends_first_is_a_failure(
-    project: Project, server: str, code: int, exit_code: int
-) -> None:
-    """A server that ends first makes the run fail, whatever its exit code."""
-    project.answer("docker", {"start --attach *server": server} | STAYING)
-    said = f"the server ended before the client with exit code {code}: see its log above"
-
-    returned, lines = project.call("run")
-    assert (returned, lines[-1]) == (exit_code, said)
-
-
-@pytest.mark.parametrize(
-    ("answers", "said", "down"),
+    ("answers", "code", "said", "down"),
     [
-        ({"compose ps --quiet": "echo abc"}, "The pair is already running: make down first.", 0),
-        ({"compose up *": "echo no room >&2; exit 1"}, "docker compose up: no room", 2),
-        (HANGING_DOWN, "docker compose down has not answered for 1 s.", 2),
+        ({"start --attach *server": "exit 0"}, 1, f"{SERVER_ENDED} 0: see its log above", 2),
+        (
+            {"start --attach *server": "kill -9 $$"},
+            137,
+            f"{SERVER_ENDED} 137: see its log above",
+            2,
+        ),
+        ({"compose up *": "echo no room >&2; exit 1"}, 1, "docker compose up: no room", 2),
+        ({"compose ps --quiet": "echo abc"}, 1, "The pair is already running: make down first.", 0),
     ],
-    ids=["running", "create", "hanging"],
 )
-def test_own_pair_is_taken_down_after_an_error(
-    project: Project, answers: dict[str, str], said: str, down: int
+def test_failure_is_reported_and_own_pair_taken_down(
+    project: Project, answers: dict[str, str], code: int, said: str, down: int
 ) -> None:
-    """An error is reported, and another run's pair is never taken down."""
-    project.answer("docker", answers)
-    code, lines = project.call("run", patch="docker.ANSWER = 1")
+    """An error, or a server that ends first, fails; another run's pair is never taken down."""
+    project.answer("docker", answers | STAYING)
+    returned, lines = project.call("run")
 
-    assert (code, lines[-1]) == (1, said)
+    assert (returned, lines[-1]) == (code, said)
     assert project.calls.count(DOWN) == down
-
-
-def test_second_run_leaves_the_first_alone(project: Project) -> None:
-    """A second run in the same folder is refused."""
-    project.answer("docker", STAYING)
-    first = project.start("make", "run")
-    shown(first, "client | ")
-
-    said = "Another `make run` is running here; wait for it to finish."
-    assert project.call("run") == (1, [said])
-    assert project.calls.count(DOWN) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -104,7 +83,7 @@ def test_signal_takes_the_pair_down(project: Project, number: int) -> None:
     process = project.start(*RUN)
     shown(process, "client | ")
     os.killpg(process.pid, number)
-    lines = ended(process)
+    lines = project.ended(process)
 
     assert process.returncode == 128 + number
     assert lines[-1] == "interrupted; nothing is left running"
@@ -121,26 +100,67 @@ def test_ctrl_c_while_the_pair_is_created_takes_it_down(project: Project) -> Non
     os.killpg(process.pid, signal.SIGINT)
     (project.folder / "go").touch()
 
-    assert ended(process)[-1] == "interrupted; nothing is left running"
+    assert project.ended(process)[-1] == "interrupted; nothing is left running"
     assert project.calls.count(DOWN) == 2
 
 
 @pytest.mark.parametrize(
-    ("answers", "signals"),
-    [({"compose build": HANGING}, 1), (HANGING_DOWN | STAYING, 2)],
-    ids=["before the pair is created", "twice"],
+    ("answers", "awaited", "down"),
+    [({"compose build": HANGING}, "compose build", 0), (HANGING_DOWN, "start --attach", 2)],
 )
 def test_ctrl_c_ends_the_run_at_once(
-    project: Project, answers: dict[str, str], signals: int
+    project: Project, answers: dict[str, str], awaited: str, down: int
 ) -> None:
     """Ctrl-C during the build and a second one during the end do not wait for Docker."""
-    project.answer("docker", answers)
+    project.answer("docker", answers | STAYING)
     process = project.start(*RUN)
-    called(project, "compose build" if signals == 1 else "start --attach")
+    called(project, awaited)
     os.killpg(process.pid, signal.SIGINT)
-    if signals == 2:
-        until(lambda: project.calls.count(DOWN) == 2)
+    if down:
+        until(lambda: project.calls.count(DOWN) == down)
         os.killpg(process.pid, signal.SIGINT)
 
     assert process.wait() == -signal.SIGINT
-    assert project.calls.count(DOWN) == 2 * (signals - 1)
+    assert project.calls.count(DOWN) == down
+
+
+def test_demo_starts_client_first_and_names_its_exit_code(project: Project) -> None:
+    """The client starts first, and no locale loses a line."""
+    env = {"REPLY": "another", "WRONG_REPLY": "fail", "PYTHONIOENCODING": "ascii"}
+    code, lines = project.run(*DEMO, MESSAGE="\xe9", RETRY_DELAY="0.1", **env)
+
+    assert code == 0
+    assert re.fullmatch(r"client \| .* Connection refused \(attempt 1, .*", lines[1])
+    assert re.fullmatch(r"server \| .* listening on 127\.0\.0\.1:\d+", lines[2])
+    assert any(line.endswith(r": \xe9") for line in lines)
+    assert "client | another" in lines
+    assert lines[-1] == "the client ended with exit code 0: all went well"
+    assert project.processes() == []
+
+
+def test_server_starts_after_a_while_if_the_log_hides_that_the_client_waits(
+    project: Project,
+) -> None:
+    """LOG_LEVEL=ERROR does not keep the server from starting."""
+    env = {"LOG_LEVEL": "ERROR", "RETRY_DELAY": "0.1"}
+    code, lines = project.call("demo", patch="pair.PATIENCE = 0.3", **env)
+
+    assert (code, lines[1]) == (0, "client | SERVER OK - STATUS 200")
+
+
+def test_ctrl_c_ends_both_processes(project: Project) -> None:
+    """Ctrl-C ends client and server, and the demo reports it."""
+    process = project.start(*DEMO, RETRY_DELAY="30", DRAIN_TIMEOUT="0")
+    shown(process, "listening")
+    process.send_signal(signal.SIGINT)
+
+    assert project.ended(process)[-1] == "interrupted; nothing is left running"
+    assert process.returncode == 128 + signal.SIGINT
+    assert project.processes() == []
+
+
+def test_port_is_below_those_that_the_system_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's port is no ephemeral one, which a client on this host may take first."""
+    for pid in (1, 19_999, 49_999):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        assert 1024 < demo.free_port() < 32_768

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,41 +21,35 @@ for (const {{ width, style }} of views) document.body.append(
 onload = () => document.body.innerText = JSON.stringify(
   views.map(({{ script }}, number) => frames[number].eval(`(() => {{ ${{script}} }})()`)))
 </script>"""
+# There, measure() returns the scheme, the pixels that do not fit, and whether each text has enough
+# contrast to what is behind (WCAG 2.2, 1.4.3).
 TOOLS = """
-  const root = document.documentElement
   const all = selector => [...document.querySelectorAll(selector)]
   const seen = selector => all(selector).filter(
     one => one.checkVisibility({ visibilityProperty: true })).length
-  const open_all = () => all("details").forEach(one => one.open = true)
-"""
-# Pixels that do not fit, and the least contrast of a text to what is behind (WCAG 2.2, 1.4.3).
-MEASURE = """
-  const context = new OffscreenCanvas(1, 1).getContext("2d")
   const light = color => {
-    context.fillStyle = color
-    context.fillRect(0, 0, 1, 1)
-    const parts = [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map(part => part / 255)
+    const parts = color.match(/[.\\d]+/g).map(part => part / 255)
     const [r, g, b] = parts.map(p => p <= 0.03928 ? p / 12.92 : ((p + 0.055) / 1.055) ** 2.4)
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
   }
-  document.body.style.background = "Canvas"
-  const behind = light(getComputedStyle(document.body).backgroundColor)
-  const texts = all("body *").filter(one => one.tagName != "BUTTON" && one.checkVisibility() &&
-    [...one.childNodes].some(one => one.nodeType == 3 && one.data.trim()))
-  const contrasts = texts.map(one => {
-    const [less, more] = [light(getComputedStyle(one).color), behind].sort((a, b) => a - b)
-    return (more + 0.05) / (less + 0.05)
-  })
-  const measures = [root.scrollWidth - root.clientWidth, Math.min(...contrasts)]
+  const measure = () => {
+    all("details").forEach(one => one.open = true)
+    document.body.style.background = "Canvas"
+    const behind = light(getComputedStyle(document.body).backgroundColor)
+    const contrasts = all("body :not(button)").filter(one => one.checkVisibility()).map(one => {
+      const [less, more] = [light(getComputedStyle(one).color), behind].sort((a, b) => a - b)
+      return (more + 0.05) / (less + 0.05)
+    })
+    const root = document.documentElement, overflow = root.scrollWidth - root.clientWidth
+    return [behind > 0.5 ? "light" : "dark", overflow, Math.min(...contrasts) >= 4.5]
+  }
 """
 READ = """
-  open_all()
-""" + MEASURE + """
   const colors = all("section td[style]").map(one => getComputedStyle(one).color)
   const differ = colors.every((color, at) => color != colors[at - 1])
   const requests = performance.getEntriesByType("resource").map(one => one.name)
-  return [...measures, behind > 0.5 ? "light" : "dark", seen(".ask p"), differ, requests]
-"""  # fmt: skip
+  return [...measure(), seen(".ask p"), differ, requests]
+"""
 CLICK = """
   const counts = () => [seen("section"), seen(".x")], found = [counts()]
   const first = all(".packet")[0], [open, hide] = all("button")
@@ -72,25 +65,20 @@ CLICK = """
 PRINT = """
   for (const rule of document.styleSheets[0].cssRules)
     if (rule.media?.mediaText == "print") rule.media.mediaText = "all"
-  open_all()
-""" + MEASURE + """
-  return [...measures, behind > 0.5 ? "light" : "dark",
-    seen(".x, .ask p, button"), seen(".ask summary"), seen("section td")]
-"""  # fmt: skip
+  return [...measure(), seen(".x, .ask p, button"), seen(".ask summary"), seen("section td") > 100]
+"""
 VIEWS = [(width, scheme, READ) for width in (1280, 360) for scheme in ("light", "dark")]
 VIEWS += [(1280, "light", CLICK), (1280, "dark", PRINT)]
 
 
-@pytest.fixture(scope="module", params=["en", "pt"])
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """Return what a browser sees of the kept capture's page, view by view."""
-    found = [path for name in ("chromium", "google-chrome") if (path := shutil.which(name))]
-    browsers = [path for path in found if Path(path).resolve().name != "snap"]
-    if not browsers:  # a snap cannot read our files
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_page_can_be_read_used_and_printed(tmp_path: Path, language: str) -> None:
+    """The page fits and has contrast, its controls open and close it, and on paper it asks."""
+    browser = shutil.which("chromium")
+    if not browser or Path(browser).resolve().name == "snap":  # which cannot read our files
         pytest.skip("there is no chromium to look at the page with")
-    folder = tmp_path_factory.mktemp("page")
-    capture, frames = copy_of_kept(folder), folder / "frames.html"
-    explained(capture, LANGUAGE=request.param)
+    capture, frames = copy_of_kept(tmp_path), tmp_path / "frames.html"
+    explained(capture, LANGUAGE=language)
     page = json.dumps(capture.with_suffix(".html").read_text(encoding="utf-8"))
     views = [
         {"width": width, "style": f"color-scheme: {scheme}", "script": TOOLS + script}
@@ -98,42 +86,23 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     ]
     text = FRAMES.format(page=page.replace("</", r"<\/"), views=json.dumps(views))
     frames.write_text(text, encoding="utf-8")
-    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/user")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/user")
     done = subprocess.run(
-        [browsers[0], *options, "--dump-dom", frames.as_uri()],
+        [browser, *options, "--dump-dom", frames.as_uri()],
         capture_output=True,
         encoding="utf-8",
         check=True,
     )
-    results: list[Any] = json.loads(html.unescape(re.sub("<.*?>", "", done.stdout)))
-    return results
+    *read, click, paper = json.loads(html.unescape(re.sub("<.*?>", "", done.stdout)))
 
-
-def test_open_page_can_be_read(seen: list[Any]) -> None:
-    """The open page fits both widths, has contrast, tells fields apart, and loads nothing."""
-    for (_, expected, _), (overflow, contrast, scheme, answers, differ, requests) in zip(
-        VIEWS[:4], seen[:4], strict=True
-    ):
-        assert (overflow, scheme, answers, differ, requests) == (0, expected, 12, True, [])
-        assert contrast >= 4.5
-
-
-def test_controls_open_and_close(seen: list[Any]) -> None:
-    """Buttons, packets and questions open and close, and Tab reaches each of them."""
-    counts, packets, fields, first, answers, reached = seen[4]
+    # Twelve answers are seen, neighbours differ in color, and nothing is loaded.
+    assert read == [[scheme, 0, True, 12, True, []] for _, scheme, _ in VIEWS[:4]]
+    counts, packets, fields, first, answers, reached = click
     said = counts[0][1]
-
     assert packets > 10
     assert counts[1:3] == [[packets, said + fields], [0, said]]
     assert counts[3:5] == [[0, 0], [0, said]]
     assert counts[5:] == [[1, said + first]] * 2
     assert (answers, reached) == (1, True)
-
-
-def test_printed_page_is_a_worksheet(seen: list[Any]) -> None:
-    """Paper shows the questions and the packets, without explanations, answers and buttons."""
-    overflow, contrast, scheme, hidden, questions, cells = seen[5]
-
-    assert (overflow, scheme, hidden, questions) == (0, "light", 0, 12)
-    assert contrast >= 4.5
-    assert cells > 100
+    # The questions and packets are printed, without explanations, answers and buttons.
+    assert paper == ["light", 0, True, 0, 12, True]

@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
 from app import __version__
-from tests.lib.containers import PATIENCE, Json, exit_code, logged, logs
+from tests.lib.containers import PATIENCE, Json, exit_code, logged
 from tests.lib.services import SERVICES
 from tests.lib.support import ROOT, until
 from tools.dist import build_pyz
@@ -103,7 +103,7 @@ def test_application_starts_after_its_services(
 
     app = find("app")
     assert exit_code(app) == 0
-    assert said in logs(app).stdout
+    assert said in app.logs(stderr=False).decode()
     started = datetime.fromisoformat(app.attrs["State"]["StartedAt"])
     for wait in waits:
         assert datetime.fromisoformat(find(wait).attrs["State"]["FinishedAt"]) < started

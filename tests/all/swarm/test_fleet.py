@@ -1,5 +1,6 @@
 """The pair on several hosts, at fixed addresses, and as the stack of make fleet-check."""
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from docker.models.containers import Container
 
 from scripts.common import Problem
-from tests.lib.containers import PATIENCE, exit_code, logged, logs, result
+from tests.lib.containers import PATIENCE, exit_code, log_of, logged
 from tests.lib.support import ROOT, until
 from tests.lib.swarm import OVERLAY, SETTINGS, Host
 
@@ -39,9 +40,9 @@ def test_client_waits_for_the_server_of_another_host(hosts: list[Host]) -> None:
     server = start(here, "server")
 
     assert exit_code(client) == 0
-    assert logs(client).stdout == "SERVER OK - STATUS 200\n"
-    assert f"expected reply from {SETTINGS['SERVER_HOST']}:8888" in logs(client).stderr
-    assert f" {SETTINGS['CLIENT_HOST']}:" in logs(server).stderr
+    assert client.logs(stderr=False) == b"SERVER OK - STATUS 200\n"
+    assert f"expected reply from {SETTINGS['SERVER_HOST']}:8888" in log_of(client)
+    assert f" {SETTINGS['CLIENT_HOST']}:" in log_of(server)
 
 
 class Report:
@@ -124,7 +125,7 @@ def fleet(hosts: list[Host]) -> list[Host]:
 def test_every_node_reports_each_check(fleet: list[Host]) -> None:
     """Each run prints one line for every node, and each line stands for a message sent."""
     _, server = find_server(fleet)
-    before = logs(server).stderr.count(": Testando conexão")
+    before = log_of(server).count(": Testando conexão")
 
     report = check(fleet)
 
@@ -136,7 +137,7 @@ def test_every_node_reports_each_check(fleet: list[Host]) -> None:
         # The overlay has 1,450 of the wire's 1,500 bytes; IP, TCP and its time take 52.
         assert mss == 1398
         assert resent >= 0
-    assert logs(server).stderr.count(": Testando conexão") == before + len(fleet)
+    assert log_of(server).count(": Testando conexão") == before + len(fleet)
 
 
 # Before an update, which would replace the server in any case.
@@ -156,13 +157,14 @@ def test_check_takes_what_is_configured_now(fleet: list[Host]) -> None:
 
     assert report.exit_code == 0, report.output
     _, server = find_server(fleet)
-    assert f": from a shell{188 * '.'}" in logs(server).stderr
+    assert f": from a shell{188 * '.'}" in log_of(server)
     assert "REPLY_MATCH=prefix" in fleet[0].docker("service", "inspect", "tcp-pair_client")
     for host in fleet:
         label = "com.docker.swarm.service.name=tcp-pair_client"
         (client,) = host.client.containers.list(limit=1, filters={"label": label})
-        assert result(client)["reply"] == "another $REPLY".ljust(4000, ".")
-        assert result(client)["peer"].endswith(":9999")
+        result = json.loads(client.logs(stderr=False))
+        assert result["reply"] == "another $REPLY".ljust(4000, ".")
+        assert result["peer"].endswith(":9999")
 
 
 def test_server_that_cannot_run_is_rolled_back(fleet: list[Host]) -> None:
@@ -224,8 +226,7 @@ def test_waiting_client_is_answered_by_the_rescheduled_server(fleet: list[Host])
     with start_check(fleet[0]) as process:
         until(
             lambda: any(
-                "waiting for" in logs(client).stderr
-                for _, client in containers(fleet[:1], "client")
+                "waiting for" in log_of(client) for _, client in containers(fleet[:1], "client")
             ),
             *(PATIENCE, 0.1),
             awaited="a client that waits",
