@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool
 from dotenv import dotenv_values, set_key
@@ -79,7 +80,7 @@ def env(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def containers(
-    images: dict[str, str], run_name: str, env: Path
+    docker_client: DockerClient, images: dict[str, str], run_name: str, env: Path
 ) -> Iterator[dict[str, DockerContainer]]:
     """Describe both containers, with a network and the lines of .env; neither starts yet."""
 
@@ -96,8 +97,7 @@ def containers(
     for service, image in images.items():
         address = dotenv_values(env)[f"{service.upper()}_HOST"] or ""
         container = found[service] = DockerContainer(image, name=f"{network.name}-{service}")
-        api = container.get_docker_client().client.api
-        endpoint = api.create_endpoint_config(ipv4_address=address)
+        endpoint = docker_client.api.create_endpoint_config(ipv4_address=address)
         container.with_network(network).with_kwargs(networking_config={network.name: endpoint})
         container.with_env_file(env).with_env("HOST", address)  # which only the server reads
     yield found

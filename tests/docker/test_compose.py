@@ -41,7 +41,8 @@ def test_ctrl_c_ends_the_up_of_a_fresh_clone(
 
 def make(pair: Pair, target: str) -> str:
     """Return what make prints in the folder of a pair."""
-    return subprocess.check_output(["make", target], cwd=pair.folder, text=True)
+    command = ["make", "--no-print-directory", target]
+    return subprocess.check_output(command, cwd=pair.folder, text=True)
 
 
 def test_make_runs_the_pair(new_pair: NewPair) -> None:
