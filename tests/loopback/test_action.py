@@ -55,15 +55,14 @@ def test_an_input_that_is_not_given_leaves_the_default() -> None:
     """Each variable of the client's but OUTPUT is an input, with its default or with none."""
     env = Environment({})
     ClientConfig(env)
-    expected = {
-        INPUTS.get(name, name.lower().replace("_", "-")): default
-        for name, (default, *_) in env.asked.items()
-        if name != "OUTPUT"
-    } | dict.fromkeys(SET_BY_PROTOCOL)
-    expected["message"] = r"\default"
+    inputs = {name: INPUTS.get(name, name.lower().replace("_", "-")) for name in env.asked}
+    del inputs["OUTPUT"]
+    expected: dict[str, str | None] = {key: env.asked[name][0] for name, key in inputs.items()}
+    expected |= dict.fromkeys(SET_BY_PROTOCOL) | {"message": r"\default"}
 
     assert {name: entry.get("default") for name, entry in ACTION["inputs"].items()} == expected
-    assert STEP["env"].keys() == env.asked.keys()
+    given = {name: f"${{{{ inputs.{key} }}}}" for name, key in inputs.items()}
+    assert STEP["env"] == given | {"OUTPUT": "json"}
 
 
 def test_nothing_but_host_and_port(server: Server, tmp_path: Path) -> None:

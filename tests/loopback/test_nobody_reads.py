@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from tests.lib.peers import REPLY, listening, own_address, receive, refused
-from tests.lib.programs import Program, Start, client, client_environment
+from tests.lib.programs import Program, Server, Start, client, client_environment
 from tests.lib.support import PATIENCE, SLACK, linux_only, until
 from tests.loopback.test_client import says
 
@@ -127,6 +127,19 @@ def test_first_of_signal_and_reply_decides(first: str, reads: bool) -> None:
             assert program.process.wait(PATIENCE) == exit_code
             if reads:
                 assert json.loads(pipe.read())["exit_code"] == exit_code
+
+
+def test_stdout_that_does_not_block_gets_the_whole_result() -> None:
+    """A small pipe in non-blocking mode, which another process may have set, loses no byte."""
+    reply = "x" * 20_000
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    with Server(REPLY=reply) as server, open(reader, "rb") as pipe:
+        env = client_environment(server.address, REPLY=reply)
+        with Program("client", env, stdout=writer):
+            os.close(writer)
+            assert pipe.read() == f"{reply}\n".encode()
 
 
 def test_many_signals_leave_one_result() -> None:

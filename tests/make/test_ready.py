@@ -14,6 +14,7 @@ NO_COMPOSE = {"compose version": "exit 1"}
 MISSING = {f"image inspect {DEFAULT}": "exit 1"}
 REFUSED = MISSING | {"pull *": "echo working; echo no such host >&2; exit 1"}
 SILENT = MISSING | {"pull *": "sleep 0.5; echo 3.14-slim: Pulling from library/python"}
+HANGING = MISSING | {"pull *": "exec sleep 600"}
 PULLED = MISSING | {"pull *": "echo 3.14-slim: Pulling from library/python"}
 # The real apt-get, and a mirror that Debian has not signed.
 UNSIGNED = {
@@ -46,7 +47,7 @@ NO_HOST, LATE = (
         (PULLED, "", DEFAULT, [PULLING]),
         (SILENT, f"{FIRST_ANSWER}; ready.KEYRING = ready.Path('nowhere')", DEFAULT, [PULLING]),
         pytest.param(REFUSED, "", BASE, NO_HOST, marks=on_debian),
-        pytest.param(SILENT, FIRST_ANSWER, BASE, LATE, marks=on_debian),
+        pytest.param(HANGING, FIRST_ANSWER, BASE, LATE, marks=on_debian),
     ],
 )
 def test_base_image_is_the_default_or_ours(

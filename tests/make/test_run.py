@@ -120,7 +120,8 @@ def test_ctrl_c_ends_the_run_at_once(
         until(lambda: project.calls.count(DOWN) == down)
         os.killpg(process.pid, signal.SIGINT)
 
-    assert process.wait() == -signal.SIGINT
+    project.ended(process)
+    assert process.returncode == -signal.SIGINT
     assert project.calls.count(DOWN) == down
 
 
