@@ -23,8 +23,8 @@ BYE = b"* CAPABILITY IMAP4rev1\r\na OK done\r\n* BYE bye\r\nb OK done\r\n"
 
 # For each protocol the replies of an unusable service, then the reply of a usable service. The
 # first two services are too large for the tests. Their replies are recorded from ZooKeeper 3.9.3
-# (Debian trixie), without a quorum and alone, and from MySQL 9.7.4 (Debian sid). Dovecot 2.4.1 sends
-# WAITING after ten seconds. The usable IMAP server names no capabilities: its reply is the shortest.
+# (Debian trixie), without a quorum and alone, and from MySQL 9.7.4 (Debian sid). Dovecot 2.4.1
+# sends WAITING after ten seconds. The usable IMAP server sends the shortest possible reply.
 RECORDED = {
     "zookeeper": (
         [b"This ZooKeeper instance is not currently serving requests\n"],
