@@ -1,4 +1,4 @@
-"""The server's container, as shipped, with as many clients as fit, of which none reads."""
+"""The server's container, as shipped, with 1,000 clients that never read."""
 
 from docker import DockerClient
 

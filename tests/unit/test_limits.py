@@ -59,7 +59,7 @@ def size(text: str) -> int:
 
 
 def test_example_has_every_default() -> None:
-    """.env.example contains every variable of .env with its default, as do the Dockerfiles."""
+    """.env.example has every variable with its default; the Dockerfiles have PYTHON_IMAGE's."""
     assert EXAMPLE == DOTENV
     for name in ("Dockerfile.server", "Dockerfile.client"):
         assert f"ARG PYTHON_IMAGE={DEFAULT}\n" in (ROOT / name).read_text()

@@ -219,7 +219,7 @@ def test_failed_call_is_handled(name: str, tmp_path: Path, seen: Seen) -> None:
 def test_error_in_the_exchange_has_its_status(
     call: str, error: str, exit_code: int, status: str, tmp_path: Path
 ) -> None:
-    """A connection that the server ends is `closed`; an error of host or network, `unavailable`."""
+    """An end by the server is `closed`, and an error of this host or network is `unavailable`."""
     fault = Fault(call, "1+", error)
     env = {"DEADLINE": "30", "RETRY_DELAY": "60", "OUTPUT": "json"}  # time for one attempt
     with listening(answer) as address:

@@ -1,1 +1,1 @@
-"""The server under load. These tests need Linux, 12,000 descriptors, and two cores for seconds."""
+"""The server under load. These tests need Linux, two cores and 12,000 descriptors."""
