@@ -1,4 +1,4 @@
-"""The fixtures of more than one folder: Docker, the images, and copies of the project."""
+"""Fixtures that several folders share: Docker, the images, and copies of the project."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -22,7 +22,7 @@ settings.load_profile("tests")
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the state and the log of each container with a failure."""
+    """Add the state and the log of each container to the report of a failure."""
     outcome = yield
     known: dict[str, Any] = getattr(item, "funcargs", {}) if outcome.failed else {}
     if {"docker_client", "run_name"} <= known.keys():
@@ -34,7 +34,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def docker_client() -> Iterator[DockerClient]:
     """Connect to Docker as testcontainers does, without the user's settings of the pair."""
-    image_of("server")  # which tools/run_tests.py has built if Docker answers
+    image_of("server")  # tools/run_tests.py has built it if Docker answers
     with pytest.MonkeyPatch.context() as patch:
         # testcontainers' own sweeper is one more image, and does not know what Compose makes.
         patch.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -50,7 +50,7 @@ def docker_client() -> Iterator[DockerClient]:
 
 @pytest.fixture(scope="session")
 def run_name() -> str:
-    """Name this run: all that it makes has a name that begins so (see tools/run_tests.py)."""
+    """Return the prefix of the names of all that this run makes (see tools/run_tests.py)."""
     return f"{os.environ.get('TEST_RUN')}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
@@ -62,7 +62,7 @@ def base_image() -> str:
 
 @pytest.fixture(scope="session")
 def services_image() -> str:
-    """Return the name of the image with services of others."""
+    """Return the name of the image with third-party services."""
     return image_of("services")
 
 
@@ -80,7 +80,7 @@ def new_pair(
     images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[NewPair]:
-    """Return a function that makes a pair, from services to override and lines for .env."""
+    """Return a function that makes a pair with overridden services and lines for .env."""
 
     def create(override: Json | None = None, **env: str) -> Pair:
         # Compose names a project after its folder, and does not build an image that exists.
@@ -90,7 +90,7 @@ def new_pair(
         return Pair(docker_client, folder, override or {}, {"PYTHON_IMAGE": base_image} | env)
 
     yield create
-    # In a third of the time of docker compose down.
+    # This takes a third of the time of docker compose down.
     ours = {"name": f"^/?{run_name}-"}
     for container in docker_client.containers.list(all=True, ignore_removed=True, filters=ours):
         container.remove(force=True, v=True)

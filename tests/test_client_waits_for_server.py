@@ -1,7 +1,7 @@
-"""What this project is for: a client that is started first waits until the server is up.
+"""The purpose of this project: a client that starts first waits until the server is up.
 
-Once in containers that testcontainers makes, once as docker-compose.yml has them; each container
-is at a fixed address out of a .env.
+One test makes the containers with testcontainers, the other with docker-compose.yml. Each container
+has a fixed address from .env.
 """
 
 import re
@@ -22,7 +22,7 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 from tests.lib.containers import NewPair, exit_code, log_of, on_a_free_subnet
 from tests.lib.support import ROOT
 
-# So that the next attempt comes sooner than by default.
+# The client tries again sooner than by default.
 QUICK = {"CONNECT_TIMEOUT": "0.5", "RETRY_DELAY": "0.2"}
 
 
@@ -42,8 +42,8 @@ def test_the_client_waits_until_the_server_is_up(
     check_logs(*wrapped, dotenv_values(env))
 
 
-def test_the_same_through_docker_compose(new_pair: NewPair) -> None:
-    """Both services do that as docker-compose.yml has them, started one after the other."""
+def test_client_waits_with_docker_compose(new_pair: NewPair) -> None:
+    """The client of docker-compose.yml waits until the server starts, and gets the reply."""
     pair = new_pair(**QUICK)
     client = DockerCompose(pair.folder, services=["client"], wait=False)
     client.waiting_for({"client": log("waiting for")}).start()
@@ -56,12 +56,12 @@ def test_the_same_through_docker_compose(new_pair: NewPair) -> None:
 
 
 def log(text: str) -> LogMessageWaitStrategy:
-    """Return what waits until a container has logged this."""
+    """Return a strategy that waits until a container logs this text."""
     return LogMessageWaitStrategy(text).with_poll_interval(0.05)
 
 
 def check_logs(client: Container, server: Container, env: Mapping[str, str | None]) -> None:
-    """Assert that the client has tried more than once, and that both have their addresses."""
+    """Assert that the client tried more than once, and that both have their fixed addresses."""
     pattern = rf"expected reply from {env['SERVER_HOST']}:8888 \(attempt (\d+),"
     reply = re.search(pattern, log_of(client))
     assert reply
@@ -82,7 +82,7 @@ def env(tmp_path: Path) -> Path:
 def containers(
     docker_client: DockerClient, images: dict[str, str], run_name: str, env: Path
 ) -> Iterator[dict[str, DockerContainer]]:
-    """Describe both containers, with a network and the lines of .env; neither starts yet."""
+    """Make a network, and describe both containers with the lines of .env; neither starts yet."""
 
     def create(addresses: dict[str, str]) -> Network:
         for name, value in addresses.items():

@@ -1,1 +1,1 @@
-"""What only `make test-all` runs: each folder says what it needs."""
+"""Tests that only `make test-all` runs. Each folder says what it needs."""

@@ -1,4 +1,4 @@
-"""Start-up: nothing is compiled in a container, where nothing can be kept of it."""
+"""Start-up: a container compiles nothing, because it could not save the bytecode."""
 
 import re
 from io import BytesIO
@@ -11,14 +11,14 @@ from tests.lib.containers import NewPair, exit_code, log_of
 
 BARE = "FROM {}\nENV PYTHONDONTWRITEBYTECODE=1\nRUN find / -xdev -name '*.pyc' -delete"
 VERBOSE = {"PYTHONVERBOSE": "1"}
-# A client that looks a name up without success, and one that refuses a value.
+# A client that looks a name up and fails, and a client with a bad value.
 FAILING = ({"SERVER_HOST": "localhost", "DEADLINE": "2"}, {"DEADLINE": "soon"})
 
 
 def test_nothing_is_compiled_at_a_start(
     new_pair: NewPair, docker_client: DockerClient, base_image: str
 ) -> None:
-    """Images on a base without bytecode contain that of all that the programs import."""
+    """An image has the bytecode of every imported module, even if its base image has none."""
     override = {name: {"environment": VERBOSE} for name in ("server", "client")}
     pair = new_pair(override, OUTPUT="json", MESSAGE=r"\x1b")
     bare, image = f"{pair.folder.name}-bare", f"{pair.folder.name}-client"

@@ -1,11 +1,11 @@
-"""The server's container as it is shipped, with as many clients as it takes and none that reads."""
+"""The server's container, as shipped, with 1,000 clients that never read."""
 
 from docker import DockerClient
 
 from tests.lib.containers import NewPair, execute, exit_code, logged
 
 LARGEST = "R" * 65536
-# Small buffers: what the server holds is to be measured, not what this container does.
+# Small buffers, because the test measures the server's container and not this one.
 CROWD = """
 import resource, select, socket, sys
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -25,8 +25,8 @@ while ready := poller.poll(1000):
 print("full", file=sys.stderr, flush=True)
 select.select([], [], [], 60)
 """
-# The connections, and the bytes that the kernel holds in both queues of each: proc_net_tcp.txt. The
-# server's memory in KiB, and its CPU in hundredths of a second: proc(5).
+# Prints the number of connections and the bytes in their kernel queues (proc_net_tcp.txt), and the
+# server's memory in KiB and CPU in hundredths of a second (proc(5)).
 USED = """
 queues = [line.split()[4].split(":") for line in open("/proc/net/tcp") if " 01 " in line]
 (memory,) = [line.split()[1] for line in open("/proc/1/status") if line.startswith("VmRSS:")]
@@ -35,8 +35,10 @@ print(len(queues), sum(int(size, 16) for queue in queues for size in queue), mem
 """
 
 
-def test_a_thousand_clients_that_never_read(new_pair: NewPair, docker_client: DockerClient) -> None:
-    """The server stays healthy within half of its memory, and serves an ordinary client."""
+def test_server_survives_a_thousand_clients_that_never_read(
+    new_pair: NewPair, docker_client: DockerClient
+) -> None:
+    """A server with 1,000 clients that never read stays healthy and serves another client."""
     pair = new_pair(REPLY=LARGEST)
     pair.start("server")
     server, name = pair.server, pair.folder.name

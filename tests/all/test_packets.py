@@ -1,4 +1,4 @@
-"""What `make packets` does once everything is there, on a copy of the project."""
+"""The program behind `make packets`, on a copy of the project."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.lib.support import ROOT
 
 
 def play(pair: Pair, *roots: Path) -> "subprocess.Popen[str]":
-    """Start it in English in the folder of a pair; with other roots of the project before ours."""
+    """Start the program in English in a pair's folder; ``roots`` come first on its path."""
     path = ":".join(map(str, (*roots, ROOT)))
     return subprocess.Popen(
         [sys.executable, "-m", "packets.run"],
@@ -26,8 +26,8 @@ def play(pair: Pair, *roots: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_every_packet(new_pair: NewPair) -> None:
-    """Silence, handshake, both messages and both ends are told and kept, with the client's code."""
+def test_every_packet_is_explained(new_pair: NewPair) -> None:
+    """The program explains and saves every packet, and ends with the client's exit code."""
     pair = new_pair({"client": {"environment": {"REPLY": "another"}}}, REPLY="Olá")
     with play(pair) as program:
         shown, _ = program.communicate()
@@ -44,8 +44,8 @@ def test_every_packet(new_pair: NewPair) -> None:
     assert html.count('class="packet"') == len(told)
 
 
-def test_without_a_capture(new_pair: NewPair, tmp_path: Path) -> None:
-    """If packets cannot be captured, it says so, and the pair runs as ever."""
+def test_pair_runs_without_a_capture(new_pair: NewPair, tmp_path: Path) -> None:
+    """The pair runs as usual if packets cannot be captured, and the reason is printed."""
     pair = new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3")
     settings = shutil.copytree(ROOT / "packets", tmp_path / "packets") / "compose.yml"
     settings.write_text(settings.read_text().replace("cap_add: [NET_RAW]", ""))
@@ -60,8 +60,8 @@ def test_without_a_capture(new_pair: NewPair, tmp_path: Path) -> None:
     assert not (pair.folder / "packets.pcap").exists()
 
 
-def test_interrupted(new_pair: NewPair) -> None:
-    """Ctrl-C while the client waits leaves no container, and the page of the run before."""
+def test_ctrl_c_leaves_nothing_running(new_pair: NewPair) -> None:
+    """Ctrl-C while the client waits leaves no container, and keeps the previous run's page."""
     pair = new_pair(CONNECT_TIMEOUT="0.5", DEADLINE="0")
     page = pair.folder / "packets.html"
     page.write_text("whole")

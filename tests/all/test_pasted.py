@@ -1,4 +1,4 @@
-"""The commands of the documents that need Docker, run as they stand in a clone."""
+"""The commands of the documents that need Docker, run word for word in a clone."""
 
 import os
 import re
@@ -12,13 +12,13 @@ from tests.lib.containers import NewPair, copy_project
 from tests.lib.support import PATIENCE
 
 COMMANDS = commands_for("docker")
-# What a command prints, by a text in it; the first that fits.
+# What a command prints, by a text in the command; the first match counts.
 SEEN = {
     "SERVER_PORT=9999": r'"exit_code": 69, .*"cause": "ECONNREFUSED", "attempts": 1, ',
     "MESSAGE=água": r"5 bytes(?s:.*): água\n(?s:.*)SERVER OK - STATUS 200\n",
     "": r"SERVER OK - STATUS 200\n",
 }
-# These run until Ctrl-C, which follows that output.
+# These commands run until Ctrl-C, which the test sends after that output.
 ENDLESS = r"docker compose up(?! --detach)"
 
 

@@ -1,4 +1,4 @@
-"""The steps that README.md gives for a CI job, run as they stand there."""
+"""The steps of a CI job in README.md, run word for word."""
 
 import json
 import re
@@ -17,7 +17,7 @@ FAILING = {"IDLE_TIMEOUT": "", "CONNECT_TIMEOUT": "0.3", "RETRY_DELAY": "0.3", "
 
 
 def run_job(pair: Pair) -> tuple[int, dict[str, str]]:
-    """Run the steps as a CI job does; return its exit code, and what Compose's commands print."""
+    """Run the steps as a CI job does; return its exit code, and the output of each command."""
     exit_code, said = 0, {}
     for step in STEPS:
         if exit_code == 0 or step.get("if") == "always()":
@@ -31,7 +31,7 @@ def run_job(pair: Pair) -> tuple[int, dict[str, str]]:
 
 
 def clone(pair: Pair) -> Pair:
-    """Have a clone that only its owner may read (umask 077), with an image of another day."""
+    """Make the pair a clone that only its owner may read (umask 077), with an old client image."""
     pair.compose("rm", "--force")
     code = pair.folder / "app" / "client.py"
     today = code.read_text(encoding="utf-8")
@@ -42,8 +42,8 @@ def clone(pair: Pair) -> Pair:
     return pair
 
 
-def test_job_runs_the_pair_of_env(new_pair: NewPair) -> None:
-    """Addresses, port and texts of .env reach both containers, and the result is on stdout."""
+def test_job_uses_the_settings_in_env(new_pair: NewPair) -> None:
+    """The addresses, the port and the texts in .env reach both containers."""
     message, reply = r"\x4fl\xc3\xa1 $HOME #1", "pronto: 100 %"
     pair = clone(new_pair(SERVER_PORT="7777", MESSAGE=message, REPLY=reply, OUTPUT="json"))
 
@@ -59,7 +59,7 @@ def test_job_runs_the_pair_of_env(new_pair: NewPair) -> None:
 
 
 def test_job_fails_with_the_client(new_pair: NewPair) -> None:
-    """A job ends with the client's exit code, and starts a server that fails only once."""
+    """A job ends with the client's exit code, and does not restart a failed server."""
     pair = clone(new_pair(**FAILING))
 
     ended, said = run_job(pair)

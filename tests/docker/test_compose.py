@@ -1,4 +1,4 @@
-"""The pair as its users start it: Compose, an attached up with Ctrl-C, make up and make run."""
+"""The pair as its users start it: `docker compose up` with Ctrl-C, `make up` and `make run`."""
 
 import subprocess
 import sys
@@ -10,14 +10,14 @@ from app import __version__
 from scripts.clean import IMAGES
 from tests.lib.containers import NewPair, Pair, copy_project, exit_code
 
-# A terminal for a command: what is written to stdin counts as typed.
+# Runs a command in a terminal: what the test writes to stdin counts as typed.
 TERMINAL = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]
 
 
-def test_ctrl_c_ends_the_up_of_a_fresh_clone(
+def test_compose_up_works_in_a_fresh_clone(
     new_pair: NewPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without .env, `docker compose up` builds and runs the pair, and Ctrl-C stops the server."""
+    """`docker compose up` builds and runs the pair without .env, and Ctrl-C stops the server."""
     pair = new_pair()
     pair.compose("down", "--rmi=local")
     (pair.folder / ".env").unlink()
@@ -46,7 +46,7 @@ def make(pair: Pair, target: str) -> str:
 
 
 def test_make_runs_the_pair(new_pair: NewPair) -> None:
-    """`make run`, and `make up`, `logs` and `down` show the reply, and leave nothing running."""
+    """`make run`, and `make up` until `make down`, show the reply and leave nothing running."""
     pair = new_pair(CONNECT_TIMEOUT="0.5", RETRY_DELAY="0.3")
     pair.compose("down")
     copy_project(pair.folder, "Makefile scripts")
@@ -64,8 +64,8 @@ def test_make_runs_the_pair(new_pair: NewPair) -> None:
     assert pair.what_is_there() == []
 
 
-def test_images(new_pair: NewPair, docker_client: DockerClient) -> None:
-    """Each image reports its version, and `make clean` finds both by their labels."""
+def test_image_has_its_version_and_label(new_pair: NewPair, docker_client: DockerClient) -> None:
+    """Each image contains this version, and the label by which `make clean` finds it."""
     project = new_pair().folder.name
     (label, *references), *_ = IMAGES
     for service, reference in zip(("server", "client"), references, strict=True):

@@ -1,4 +1,4 @@
-"""What the containers may do, how they end, and what Docker says of the server's health."""
+"""The containers' privileges and network, how a signal ends them, and the server's health."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ from psutil import net_if_addrs
 
 from tests.lib.containers import STAYING, NewPair, execute, exit_code, log_of, logged, until
 
-# Run beside a program: the fields of PID 1, and whether anything can be written.
+# Prints the status of PID 1 in the container, and the error of a write.
 LOOK = """
 print(open("/proc/1/status").read())
 try:
@@ -25,7 +25,7 @@ except OSError as error:
 
 
 def test_programs_have_no_privileges(new_pair: NewPair) -> None:
-    """Both run read-only, under a user and group without privileges or a way to get any."""
+    """Both programs run without privileges, as an ordinary user, on a read-only file system."""
     pair = new_pair(**STAYING, LOG_LEVEL="DEBUG")
     pair.start()
     logged(pair.server, f"{pair.env['CLIENT_HOST']}:")
@@ -38,7 +38,7 @@ def test_programs_have_no_privileges(new_pair: NewPair) -> None:
 
 
 def test_network_is_isolated(new_pair: NewPair, docker_client: DockerClient) -> None:
-    """The host has no address on the network, and no container can reach the host from it."""
+    """The host has no address on the network, and a container on it cannot reach the host."""
     pair = new_pair(**STAYING)
     pair.start()
     subnet = IPv4Network(pair.env["SUBNET"])
@@ -49,15 +49,15 @@ def test_network_is_isolated(new_pair: NewPair, docker_client: DockerClient) -> 
 
     config = docker_client.networks.get("bridge").attrs["IPAM"]["Config"]
     host = IPv4Network(config[0]["Subnet"])[1]
-    # Nobody listens there, so the host would refuse the connection if it got that far.
+    # The port is closed: if the connection got that far, the host would refuse it.
     code = f"import socket; print(socket.socket().connect_ex(('{host}', 9)))"
-    # Which of the two depends on whether Docker gives the container a default route.
+    # The error depends on whether Docker gives the container a default route.
     assert int(execute(pair.client, code)) in (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
-def test_a_signal_ends_both_at_once(new_pair: NewPair, number: signal.Signals) -> None:
-    """The client ends with 128 and the signal's number, the server with 0, each within 2 s."""
+def test_signal_ends_both_at_once(new_pair: NewPair, number: signal.Signals) -> None:
+    """A signal ends the client with 128 plus its number, and the server with 0, within 2 s."""
     override = {name: {"stop_signal": number.name} for name in ("server", "client")}
     pair = new_pair(override, **STAYING, OUTPUT="json", LOG_LEVEL="DEBUG")
     pair.start()
@@ -74,13 +74,13 @@ def test_a_signal_ends_both_at_once(new_pair: NewPair, number: signal.Signals) -
 
 
 def becomes(server: Container, health: str) -> None:
-    """Wait until Docker has this opinion of the server's health."""
+    """Wait until Docker reports this health of the server."""
     until(health, server, lambda server: server.health == health)
 
 
 def test_health_follows_the_server(new_pair: NewPair) -> None:
-    """A stopped server becomes unhealthy, then healthy again, and checks are not in its log."""
-    # The image's own command, only sooner: tests/unit/test_limits.py computes its pace.
+    """A suspended server becomes unhealthy, then healthy again, and its log has no checks."""
+    # The image's own command, at short intervals: tests/unit/test_limits.py checks the real ones.
     pace = {"interval": "0.3s", "timeout": "1s", "retries": 1}
     pair = new_pair({"server": {"healthcheck": pace}})
     pair.start("server")

@@ -1,1 +1,1 @@
-"""The documents against the programs: these tests need nothing."""
+"""The documents against the programs. These tests need no Docker and no root."""

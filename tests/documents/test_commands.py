@@ -1,4 +1,4 @@
-"""The commands that a reader may paste are run as they stand."""
+"""The commands that a reader may paste, run word for word."""
 
 import itertools
 import os
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 def output(command: Command, folder: Path) -> str:
     """Paste a command; return stdout and stderr.
 
-    Tests run beside each other, so each has a loopback network of its own.
+    Tests run in parallel, so each test has loopback addresses of its own.
     """
     if NAMESPACE in command.text:
         tried = subprocess.run([*NAMESPACE.split(), "true"], capture_output=True, check=False)
@@ -51,7 +51,7 @@ def output(command: Command, folder: Path) -> str:
 
 
 def test_every_command_is_run_or_excepted() -> None:
-    """Each command has a place where a test runs it, or a reason why none does."""
+    """Each command has a test that runs it, or a reason why no test does."""
     places = [*SURROUNDINGS, *EXCEPTIONS.values()]
 
     assert [text for text, command in COMMANDS.items() if surroundings(command) not in places] == []
@@ -62,7 +62,7 @@ def test_every_command_is_run_or_excepted() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", LOOPBACK, ids=range(len(LOOPBACK)))
 def test_command_prints_what_the_document_shows(command: Command, folder: Path) -> None:
-    """A command prints the output below it, or the reply if there is none."""
+    """A command prints the output below it in the document, or else the server's reply."""
     seen = output(command, folder)
 
     if command.shown or re.match(r"\w+\(\) \{", command.text):

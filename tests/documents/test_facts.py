@@ -22,7 +22,7 @@ from tests.lib.documents import DOCUMENTS, ROOT, Document, Table
 from tests.lib.peers import MESSAGE, REPLY, refused
 from tests.lib.programs import Program, Server, run_client
 
-# The contract: scripts of others rely on each of these.
+# The contract: users' scripts rely on each of these codes.
 CLIENT_CODES = {
     *((0, "ok"), (64, ""), (68, "unresolved"), (69, "unavailable"), (74, "closed")),
     *((75, "no-reply"), (76, "wrong-reply"), (78, "config")),
@@ -35,7 +35,7 @@ SPREAD = r"([\d.]+)(?: times)? \(([\d.]+) to ([\d.]+)\)"
 
 EXAMPLE = {name: str(value) for name, value in dotenv_values(ROOT / ".env.example").items()}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# What a document may say where this is found, in both languages.
+# For each pattern, in both languages, the values that a document may have there.
 SAID: dict[str, set[str]] = {
     r"(?:exit(?: codes?)?|código(?: de saída)?)\s(\d+)(?:(?:, | or | ou )(\d+))?": {
         *(str(code) for code, _ in CLIENT_CODES | SERVER_CODES),
@@ -62,14 +62,14 @@ VARIABLES = {*re.findall(r"\b[A-Z_]{4,}\b", "".join(path.read_text() for path in
 _CAUSE = "|".join(re.escape(os.strerror(number)) for number in errno.errorcode)
 _LOG_LINE = r"(?m)\d{4}-\d\d-\d\dT[\d:]+\.\d{3}Z .+$"
 
-# test_languages.py holds tables, blocks, code and numbers of the others against these.
+# test_languages.py compares tables, blocks, code and numbers of the translations with these.
 ENGLISH = [document for document in DOCUMENTS.values() if not document.portuguese]
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 
 
 class Said(NamedTuple):
-    """Output of both programs, of a run that failed and of one that did not."""
+    """The output of both programs, from a failed run and a successful run."""
 
     log: set[str]
     reply: str
@@ -78,7 +78,7 @@ class Said(NamedTuple):
 
 @pytest.fixture(scope="module")
 def said() -> Said:
-    """Run a client without a server and one with a server, and stop the server."""
+    """Run a client without a server, then a client with a server, and stop the server."""
     with refused() as address:
         failed = run_client(address, OUTPUT="json", DEADLINE="0.3")
     with Server() as server:
@@ -89,13 +89,13 @@ def said() -> Said:
 
 
 def log_lines(text: str) -> list[str]:
-    """Return the log lines in a text without what differs from run to run."""
+    """Return the log lines in a text, without the parts that differ between runs."""
     lines = re.findall(_LOG_LINE, text)
     return [re.sub(r"\d+(?:\.\d+)?", "0", re.sub(_CAUSE, "cause", line)) for line in lines]
 
 
 def tables_of(first: str) -> list[Table]:
-    """Return the English tables that begin with this column, without marks."""
+    """Return the English tables whose first column has this title, without backquotes."""
     return [
         [[cell.strip("`") for cell in row] for row in table]
         for document in ENGLISH
@@ -105,7 +105,7 @@ def tables_of(first: str) -> list[Table]:
 
 
 @every_document
-def test_links_lead_somewhere(document: Document) -> None:
+def test_link_target_exists(document: Document) -> None:
     """Each linked file exists, with the heading that the link names."""
     for link in document.links:
         if not link.startswith(("http:", "https:", "mailto:")):
@@ -116,20 +116,20 @@ def test_links_lead_somewhere(document: Document) -> None:
 
 
 @every_document
-def test_what_commands_name_exists(document: Document) -> None:
+def test_names_in_commands_exist(document: Document) -> None:
     """Each target, path, module and variable in a command or a code span exists."""
     for command in document.commands:
         for target in re.findall(r"\bmake(?: [A-Z_]+=\S+)* ([a-z][\w-]*)", command):
             assert target in TARGETS, command
         for path in re.findall(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w", command):
-            assert (ROOT / path).exists() or path == "docs/packets.html", command  # made there
+            assert (ROOT / path).exists() or path == "docs/packets.html", command  # generated
         for module in re.findall(r"-m (app[.\w]*)", command):
             assert (ROOT / f"{module.replace('.', '/')}.py").exists(), command
         assert {*re.findall(r"(?<![\w$-])([A-Z][A-Z_]+)=", command)} <= VARIABLES, command
 
 
 def test_tables_have_the_variables_of_the_programs() -> None:
-    """The tables list each variable with its default and the programs that read it, no other."""
+    """The tables list each variable with its program and its default, and no other variable."""
     expected: dict[str, tuple[str, str]] = {}
     for module in ("server", "client"):
         with Program(module, {}, "--help") as program:
@@ -155,7 +155,7 @@ def test_tables_have_the_exit_codes() -> None:
 
 @every_document
 def test_values_in_sentences_are_true(document: Document) -> None:
-    """Codes, causes, addresses, versions, sizes and seconds are those of the programs."""
+    """Codes, causes, addresses, versions, sizes and durations in a sentence are correct."""
     named = [
         *re.findall(r"`([A-Z_]+)`, (\d+) s", document.text),
         *((n, s) for s, n in re.findall(r"(\d+) \w+\s\(`([A-Z_]+)`\)", document.text)),
@@ -179,8 +179,8 @@ def test_ci_steps_are_those_of_the_workflow() -> None:
 
 @every_document
 def test_output_is_that_of_the_programs(document: Document, said: Said) -> None:
-    """Log lines have the programs' words, and JSON results their keys."""
-    run = {command.shown for command in commands_for("loopback")}  # held against what it prints
+    """A document shows the log lines and the JSON keys that the programs print."""
+    run = {command.shown for command in commands_for("loopback")}  # test_commands.py tests these
     text = "\n".join(text for _, text in document.blocks if text not in run)
     results = [json.loads(result) for result in re.findall(r'\{"status".*\}', text)]
 
@@ -188,7 +188,7 @@ def test_output_is_that_of_the_programs(document: Document, said: Said) -> None:
     assert all([*result] == said.keys for result in results)
 
 
-def test_picture_is_of_a_run(said: Said) -> None:
+def test_picture_shows_a_real_run(said: Said) -> None:
     """docs/run.svg shows the command, both logs and the result."""
     picture = ElementTree.parse(ROOT / "docs" / "run.svg").findall("{*}text")
     command, *lines = (str(node.text) for node in picture)
@@ -209,13 +209,13 @@ def test_description_quotes_its_picture(document: Document) -> None:
 
 
 def flat(code: str) -> str:
-    """Return code without its indentation, which a document shows less of."""
+    """Return code without indentation, because a document may show less of it."""
     return re.sub("(?m)^ +", "", code)
 
 
 @every_document
-def test_python_is_that_of_its_file(document: Document) -> None:
-    """A Python block is a run of lines in the file that it names."""
+def test_python_block_quotes_its_file(document: Document) -> None:
+    """A Python block quotes consecutive lines of the file that it names."""
     for kind, block in document.blocks:
         if kind == "python":
             path, code = block.removeprefix("# ").split("\n", 1)
@@ -224,7 +224,7 @@ def test_python_is_that_of_its_file(document: Document) -> None:
 
 
 def test_figures_are_those_of_the_benchmark() -> None:
-    """The documents quote medians and intervals of results.md."""
+    """Each median and each interval in the documents is in results.md."""
     results = DOCUMENTS["bench/results/results.md"]
     texts = [" ".join(document.text.split()) for document in ENGLISH if document is not results]
     quoted = {figures for text in texts for figures in re.findall(SPREAD, text)}

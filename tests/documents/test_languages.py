@@ -18,25 +18,25 @@ in_both_languages = pytest.mark.parametrize(
 
 
 def facts(cell: str) -> list[str]:
-    """Return what no translation changes: code, numbers, emphasis, marks, and the programs."""
+    """Return what a translation keeps: code, numbers, emphasis, marks and program names."""
     cell = {"servidor": "server", "cliente": "client", "ambos": "both"}.get(cell, cell)
     kept = r"`[^`]+`|\*\*.+?\*\*|\d+(?:[.,]\d+)*|[✓\u2013]|^(?:server|client|both)$"
     return re.findall(kept, cell)
 
 
 def test_every_translation_has_its_original() -> None:
-    """An English document links to each Portuguese one."""
+    """An English document links to each Portuguese document."""
     portuguese = {name for name, document in DOCUMENTS.items() if document.portuguese}
 
     assert portuguese == {other.name for _, other in TRANSLATIONS.values()} != set()
 
 
 @in_both_languages
-def test_both_have_the_same_structure(english: Document, portuguese: Document) -> None:
-    """Both have the same commands, code, output, headings, and facts in the cells of tables."""
+def test_translation_has_the_same_structure(english: Document, portuguese: Document) -> None:
+    """A translation has the same commands, code, output, headings and facts in table cells."""
     ours, theirs = (
         (
-            # tests/packets compares what is said of packets with the program, in each language.
+            # tests/packets compares the blocks of packets with the program, in each language.
             [(kind, text * (kind != "packets")) for kind, text in document.blocks],
             [level for level, _ in document.headings],
             {*document.commands},
@@ -49,8 +49,8 @@ def test_both_have_the_same_structure(english: Document, portuguese: Document) -
 
 
 @in_both_languages
-def test_both_name_the_same_numbers(english: Document, portuguese: Document) -> None:
-    """The sentences of both contain the same numbers, each with its language's decimal mark."""
+def test_translation_has_the_same_numbers(english: Document, portuguese: Document) -> None:
+    """A translation's sentences have the same numbers, with its language's decimal mark."""
     ours = re.sub(r"(?<=\d),(?=\d{3}\b)", "", "\n".join(english.prose))
     theirs = re.sub(r"(?<![\d.])(\d{1,3})\.(?=\d{3}(?!\.?\d))", r"\1", "\n".join(portuguese.prose))
     theirs = re.sub(r"(?<=\d),(?=\d)", ".", theirs)

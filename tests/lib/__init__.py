@@ -1,1 +1,1 @@
-"""What tests import; the other folders hold tests and fixtures alone."""
+"""Helpers that tests import. The other folders contain only tests and fixtures."""

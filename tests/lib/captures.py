@@ -1,4 +1,4 @@
-"""Packets: those of the kept capture, which the documents show, and made-up ones."""
+"""Packets for tests: those of docs/packets.pcap, and generated packets."""
 
 import struct
 import subprocess
@@ -18,7 +18,7 @@ with pytest.MonkeyPatch.context() as patch:
     patch.setenv("LANGUAGE", "en")
     ENGLISH = read_words()
 MACS = bytes.fromhex("0242c0a80f0a 0242c0a80f14")
-FIRST = 2**32 - 1  # of each side's numbers, which start over with the next
+FIRST = 2**32 - 1  # each side's first sequence number; the next one wraps to 0
 FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16}
 OPTIONS = bytes.fromhex("020405b4 0402080a 00000001 00000002 0103030a")
 
@@ -26,7 +26,7 @@ OPTIONS = bytes.fromhex("020405b4 0402080a 00000001 00000002 0103030a")
 def segment(
     ports: tuple[int, int], numbers: tuple[int, int], flags: int, options: bytes, data: bytes
 ) -> bytes:
-    """Return a whole packet of TCP; options fill words of four bytes."""
+    """Return a whole TCP packet; the options fill words of four bytes."""
     words = 5 + len(options) // 4
     tcp = struct.pack("!HHIIBBHI", *ports, *numbers, words << 4, flags, 64240, 0) + options + data
     ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0x4000, 64, 6, 0)
@@ -34,32 +34,32 @@ def segment(
 
 
 def client(seq: int, ack: int, flags: str, data: bytes = b"") -> bytes:
-    """Return a packet of the client's, its numbers counted from the SYNs."""
+    """Return a packet from the client, with numbers relative to those of the SYNs."""
     numbers = (FIRST + seq) % 2**32, (FIRST + ack) % 2**32
     bits = sum(FLAGS[name] for name in flags.split())
     return segment((50000, 8888), numbers, bits, b"", data)
 
 
 def server(seq: int, ack: int, flags: str, data: bytes = b"") -> bytes:
-    """Return a packet of the server's."""
+    """Return a packet from the server, with numbers relative to those of the SYNs."""
     made = client(seq, ack, flags, data)
     return made[:26] + made[30:34] + made[26:30] + made[36:38] + made[34:36] + made[38:]
 
 
 def arp(operation: int, sender: int, target: int, to: bytes = b"\xff" * 6) -> bytes:
-    """Return a packet of ARP, from one host of the network to another."""
+    """Return an ARP packet from one host of the network to another host."""
     start = to + bytes(6) + bytes.fromhex("0806 0001 0800 06 04 00") + bytes([operation])
     return start + bytes(6) + bytes([10, 0, 0, sender]) + bytes(6) + bytes([10, 0, 0, target])
 
 
 def told(*packets: bytes) -> list[Row]:
-    """Tell packets of which the client's is the first; return their rows."""
+    """Explain packets, the first of which is from the client; return their rows."""
     rows = [Row(0, packet=decode(data, len(data))) for data in packets]
     return [row for row in Story(ENGLISH).tell(rows) if row.packet]
 
 
 def explained(pcap: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Explain what was kept, as make packets does."""
+    """Run the program of make packets on a saved capture."""
     command = [sys.executable, "-m", "packets.run", str(pcap)]
     return subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False
@@ -67,7 +67,7 @@ def explained(pcap: Path, **env: str) -> "subprocess.CompletedProcess[str]":
 
 
 def copy_of_kept(folder: Path) -> Path:
-    """Copy the capture in docs/ and its log, beside which there will be a page."""
+    """Copy the capture in docs/ and its log to a folder; return the path of the copy."""
     for path in (KEPT, KEPT.with_suffix(".log")):
         (folder / path.name).write_bytes(path.read_bytes())
     return folder / KEPT.name
@@ -79,14 +79,14 @@ segments = st.builds(
     segment,
     st.tuples(port, port),
     st.tuples(number, number),
-    # One that begins or ends a connection, or neither; with and without ACK and PSH.
+    # Flags that begin, continue or end a connection, with and without ACK and PSH.
     st.sampled_from([2, 18, 16, 24, 17, 25, 4, 20]),
     st.sampled_from([b"", OPTIONS, OPTIONS[:4] + bytes(4)]),
     st.binary(max_size=80),
 )
 
 
-# A packet with bytes changed, and cut off anywhere; or any bytes.
+# Any bytes, or a packet with some bytes changed that is cut off anywhere.
 odd = st.binary(max_size=80) | st.builds(
     lambda data, at, new, size: (data[:at] + new + data[at + len(new) :])[:size],
     segments | st.sampled_from(KEPT_PACKETS),

@@ -15,10 +15,10 @@ from tests.lib.documents import DOCUMENTS, Document
 
 
 class Command(NamedTuple):
-    """A block of shell, or a command in a cell of a table.
+    """A shell block, or a command in a table cell.
 
-    ``shown`` is the output that the document has below it; ``setup`` the blocks before it that
-    define functions of the shell.
+    ``shown`` is the output below it in the document; ``setup`` is the earlier blocks that define
+    shell functions.
     """
 
     text: str
@@ -26,7 +26,7 @@ class Command(NamedTuple):
     setup: str = ""
 
 
-# What cannot be run as it stands, by a pattern in it, and why.
+# Commands that no test runs as they are, by a pattern in the command, and the reason.
 EXCEPTIONS = {
     r"git clone|OWNER": "nobody knows whose repository a reader clones",
     r"docker swarm|docker save": "needs a Swarm: the hosts of the Swarm tests begin so",
@@ -37,9 +37,9 @@ EXCEPTIONS = {
     r"\bscp\b|\bssh\b": "needs a second host",
 }
 
-# Where each of the others is run, by a pattern in it; the first that fits.
+# Where a test runs the other commands, by a pattern in the command; the first match counts.
 SURROUNDINGS = {
-    "two hosts": r"tcp-pair\.pyz|^(?:ss|ip) ",  # tests of the network, as root
+    "two hosts": r"tcp-pair\.pyz|^(?:ss|ip) ",  # network tests, as root
     "docker": r"\bdocker\b|\bmake (?:run|up|packets|down|logs)\b",
     "loopback": r"docs/twenty_lines|-m app\.|\bmake (?:demo|dist)\b|^start\(\)",
 }
@@ -48,7 +48,7 @@ _TYPED = re.compile(r"(?:[A-Z_]+=\S+ )*(?:python3|docker|make|git|ss|ip|curl|sud
 
 
 def surroundings(command: Command) -> str:
-    """Return where a command is run, or why it is not."""
+    """Return where a test runs a command, or why no test runs it."""
     excepted = [why for pattern, why in EXCEPTIONS.items() if re.search(pattern, command.text)]
     places = [place for place, what in SURROUNDINGS.items() if re.search(what, command.text)]
     return next(iter(excepted + places), "")
@@ -63,27 +63,27 @@ def commands(document: Document) -> list[Command]:
             found.append(Command(text, shown, setup))
             if re.search(r"(?m)^\w+\(\) \{", text):
                 setup += text
-    # The tables of the benchmark name what was measured.
+    # In the tables of the benchmark, code is the name of a measurement.
     tables = [] if document.name.startswith("bench/") else document.tables
     cells = [cell for table in tables for row in table for cell in row]
     spans = [span for cell in cells for span in re.findall(r"`(.+?)`", cell)]
     return found + [Command(span) for span in spans if _TYPED.fullmatch(span)]
 
 
-# Each once: both languages have the same.
+# Each command once, because both languages have the same commands.
 COMMANDS = {
     command.text: command for document in DOCUMENTS.values() for command in commands(document)
 }
 
 
 def commands_for(place: str) -> list[Command]:
-    """Return the commands that are run there."""
+    """Return the commands that tests run in this place."""
     return [command for command in COMMANDS.values() if surroundings(command) == place]
 
 
 @contextmanager
 def pasted(text: str, folder: Path, *prefix: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
-    """Paste a command into bash in a folder, and end what is left of it."""
+    """Paste a command into bash in a folder, and kill what is left of it at the end."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"
     with subprocess.Popen(
         [*prefix, "bash", "-c", text],
@@ -103,7 +103,7 @@ def pasted(text: str, folder: Path, *prefix: str, **env: str) -> Iterator["subpr
 
 
 def shape(output: str) -> str:
-    """Return an output without the times and addresses, and what newer shells say of a kill."""
+    """Return an output without times, addresses and a shell's messages about killed jobs."""
     output = re.sub(r"(?m)^.*: line \d+: +\d+ Killed .*\n", "", output)
     output = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d+\.\d+ m?s\b", "TIME", output)
     return re.sub(r"\d+\.\d+\.\d+\.\d+(?::\d+)?", "ADDRESS", output)

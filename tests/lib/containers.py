@@ -24,7 +24,7 @@ T = TypeVar("T")
 # Seconds: a container takes longer than a program.
 PATIENCE = 3 * support.PATIENCE
 
-# What a user of the project has of it, as far as Docker is concerned.
+# The files of the project that Docker needs.
 PROJECT = "app .dockerignore .env.example Dockerfile.client Dockerfile.server docker-compose.yml"
 
 # A client that sends nothing gets no reply, and stays connected.
@@ -32,7 +32,7 @@ STAYING = {"MESSAGE": "", "REPLY_TIMEOUT": "600", "DEADLINE": "0"}
 
 
 def skip_or_fail(why: str) -> NoReturn:
-    """Skip what Docker cannot do here; with REQUIRE_DOCKER=1 that is a failure."""
+    """Skip a test that Docker cannot run here; with REQUIRE_DOCKER=1, fail it."""
     if os.environ.get("REQUIRE_DOCKER") == "1":
         pytest.fail(f"REQUIRE_DOCKER=1, but {why}")
     pytest.skip(why)
@@ -59,7 +59,7 @@ def execute(container: Container, code: str) -> str:
 
 
 def report(client: DockerClient, name: str) -> str:
-    """Return state and log of each container whose name begins so."""
+    """Return the state and the log of each container whose name begins with ``name``."""
     found = client.containers.list(all=True, ignore_removed=True, filters={"name": f"^/?{name}"})
     return "\n".join(
         f"--- {container.name} is {container.status}, {container.attrs['State']['ExitCode']}:"
@@ -69,11 +69,11 @@ def report(client: DockerClient, name: str) -> str:
 
 
 def until(awaited: str, container: Container, look: Callable[[Container], T]) -> T:
-    """Look at a container until there is something to return; fail once it has ended without."""
+    """Look at a container until the result is true; fail if the container ends before."""
 
     def seen() -> T:
         container.reload()
-        # Known before the look: the last lines of a container still count.
+        # Read before the look, because the last lines of a container still count.
         has_ended = container.status in ("exited", "dead")
         found = look(container)
         assert found or not has_ended, f"{container.name} ended without {awaited}, saw {found!r}"
@@ -83,7 +83,7 @@ def until(awaited: str, container: Container, look: Callable[[Container], T]) ->
 
 
 def logged(container: Container, text: str) -> str:
-    """Return the line of a container's log that has this text, once it is there."""
+    """Wait for a line with this text in a container's log, and return the line."""
 
     def look(container: Container) -> str:
         return next((line for line in log_of(container).splitlines() if text in line), "")
@@ -92,14 +92,14 @@ def logged(container: Container, text: str) -> str:
 
 
 def exit_code(container: Container) -> int:
-    """Return a container's exit code, once it has ended."""
+    """Wait until a container ends, and return its exit code."""
     return int(container.wait(timeout=PATIENCE)["StatusCode"])
 
 
 def on_a_free_subnet(make: Callable[[dict[str, str]], T]) -> T:
-    """Call what makes a network, with lines for .env that fit together, until Docker takes them.
+    """Call ``make`` with lines for .env of random subnets, until Docker accepts a subnet.
 
-    Whether a subnet is free only Docker can tell: other runs look for one at the same time.
+    Only Docker knows whether a subnet is free, because other runs choose subnets too.
     """
     # RFC 2544 keeps these for tests.
     subnets = random.sample([*IPv4Network("198.18.0.0/15").subnets(new_prefix=26)], 5)
@@ -114,7 +114,7 @@ def on_a_free_subnet(make: Callable[[dict[str, str]], T]) -> T:
 
 
 def copy_project(folder: Path, names: str) -> None:
-    """Copy what a user of the project has of it."""
+    """Copy these files and folders of the project."""
     for name in names.split():
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
@@ -123,7 +123,7 @@ def copy_project(folder: Path, names: str) -> None:
 class Pair:
     """A copy of the project in a folder of its own, as a user has it, with a .env.
 
-    It has a network and both containers, and nothing runs yet.
+    Its network and both containers exist, but nothing runs yet.
     """
 
     def __init__(self, client: DockerClient, folder: Path, override: Json, env: Json) -> None:
@@ -131,14 +131,14 @@ class Pair:
         self.env = env
         self._client = client
         copy_project(folder, PROJECT)
-        # Where Compose looks for it by itself.
+        # Compose reads this file by default.
         services = json.dumps({"services": override})
         (folder / "docker-compose.override.yml").write_text(services, encoding="utf-8")
         on_a_free_subnet(self._create)
 
     def _create(self, addresses: dict[str, str]) -> None:
         self.env |= addresses
-        # Not by python-dotenv, which would double a backslash that Compose takes as it is.
+        # Not by python-dotenv, which would double a backslash that Compose reads as it is.
         lines = (f"{name}='{value}'\n" for name, value in self.env.items())
         (self.folder / ".env").write_text("".join(lines), encoding="utf-8")
         self.compose("up", "--no-start")
@@ -167,7 +167,7 @@ class Pair:
         return self.container("client")
 
     def what_is_there(self) -> list[str]:
-        """Name the containers and networks that Compose has labelled as this pair's."""
+        """Return the names of the containers and networks with this pair's Compose label."""
         ours = {"label": f"com.docker.compose.project={self.folder.name}"}
         containers = self._client.containers.list(all=True, ignore_removed=True, filters=ours)
         return [found.name for found in (*containers, *self._client.networks.list(filters=ours))]

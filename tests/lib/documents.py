@@ -18,7 +18,7 @@ class Document:
         self.path = path
         self.name = str(path.relative_to(ROOT))
         self.text = path.read_text(encoding="utf-8")
-        # Whether this is the translation of an English one, to which it leads.
+        # A translation links to its English original.
         self.portuguese = "[In English](" in self.text
 
         parsed = MarkdownIt("commonmark").enable("table").parse(self.text)
@@ -26,26 +26,26 @@ class Document:
         for node in SyntaxTreeNode(parsed).walk():
             nodes[node.type].append(node)
 
-        # Paragraphs, headings and cells, each as it is written.
+        # Paragraphs, headings and cells, as they are written.
         self.prose = [node.content for node in nodes["inline"]]
-        # The level and the text of each heading, and what a link may name behind #.
+        # The level and the text of each heading, and the anchors for links.
         self.headings = [(node.tag, node.children[0].content) for node in nodes["heading"]]
         self.anchors = {
             re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for _, text in self.headings
         }
-        # What stands between fences, with its language; and without comments of a shell.
+        # The fenced blocks with their languages; then the same without shell comments.
         self.fences = [(node.info, node.content) for node in nodes["fence"]]
         self.blocks = [(kind, re.sub(r"  # .*", "", text)) for kind, text in self.fences]
-        # What a reader may type: code spans, and the lines of blocks that show a shell.
+        # What a reader may type: code spans, and the lines of shell blocks.
         shells = [text for kind, text in self.blocks if kind in {"sh", "console", "yaml"}]
         self.commands = "\n".join(shells).replace("\\\n", " ").splitlines()
         self.commands += [node.content for node in nodes["code_inline"]]
-        # The address of each picture, and the words for who cannot see it.
+        # The address of each picture, and its alternative text.
         self.pictures = [(str(node.attrs["src"]), node.content) for node in nodes["image"]]
-        # Where its links lead, pictures included.
+        # The targets of all links, pictures included.
         self.links = [str(node.attrs["href"]) for node in nodes["link"]]
         self.links += [address for address, _ in self.pictures]
-        # All tables: their rows, the first of which is the header, as lists of cells.
+        # All tables, as lists of rows, which are lists of cells. The first row is the header.
         self.tables: list[Table] = []
         for table in nodes["table"]:
             rows = [row for part in table.children for row in part.children]

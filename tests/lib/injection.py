@@ -1,4 +1,4 @@
-"""Which system calls the programs make, and how strace has one of them fail."""
+"""Which system calls the programs make, and how strace makes one of them fail."""
 
 import re
 from collections import Counter
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 SIGNAL = "SIGTERM"
-# What the man page of each call names, less what only a mistake in the program brings about
-# (EBADF, EFAULT, EINVAL, ENOTSOCK and the like), and what accept(2), tcp(7) and a firewall add.
+# The errors in the man page of each call, without those that only a mistake in a program causes
+# (EBADF, EFAULT, EINVAL, ENOTSOCK and the like), and those of accept(2), tcp(7) and a firewall.
 ERRORS = {
     "socket": "EACCES EAFNOSUPPORT EMFILE ENFILE ENOBUFS ENOMEM",
     "socketpair": "EAFNOSUPPORT EMFILE ENFILE EOPNOTSUPP",
@@ -16,7 +16,7 @@ ERRORS = {
     "bind": "EACCES EADDRINUSE EADDRNOTAVAIL ENOMEM",
     "listen": "EADDRINUSE",
     "getsockname": "ENOBUFS",
-    "ioctl": "ENOMEM",  # FIONBIO, of a socket
+    "ioctl": "ENOMEM",  # FIONBIO on a socket
     "getpeername": "ENOBUFS ENOTCONN",
     "accept4": "EAGAIN ECONNABORTED EHOSTDOWN EHOSTUNREACH EINTR EMFILE ENETDOWN ENETUNREACH ENFILE"
     " ENOBUFS ENOMEM ENOPROTOOPT EOPNOTSUPP EPERM EPROTO ETIMEDOUT",
@@ -45,16 +45,16 @@ ERRORS = {
     "mremap": "ENOMEM",
     "munmap": "ENOMEM",
 }
-# Of main: the server handles the signals that end it, the client blocks them.
+# main begins with one of these: the server handles SIGTERM, the client blocks it.
 BEGINNING = re.compile(r"rt_sigaction\(SIGTERM, {sa_handler=0x|rt_sigprocmask\(.*\[INT TERM\]")
 THREADS = {"clone", "clone3", "connect", "madvise", "mmap", "mprotect", "socket"}
 MEMORY = {"brk", "madvise", "mmap", "mprotect", "mremap", "munmap"}
 
 
 class Fault(NamedTuple):
-    """An error that a call returns at one of its places, or a signal that comes there.
+    """An error that a call returns at one of its places, or a signal that arrives there.
 
-    ``place`` counts the calls of that name in each thread, from 1; from ``"2+"`` on all fail.
+    ``place`` counts the calls of this name in each thread, from 1; ``"2+"`` is all from 2 on.
     """
 
     call: str
@@ -63,13 +63,13 @@ class Fault(NamedTuple):
 
 
 def strace(file: Path, fault: Fault | None) -> tuple[str, ...]:
-    """Return the prefix of a program whose calls are written to a file, and may fail."""
+    """Return the strace command that writes a program's calls to a file and injects a fault."""
     calls = ",?".join([*ERRORS, "rt_sigaction", "rt_sigprocmask"])
-    # As a grandchild, so that the child is the program itself.
+    # -D makes strace a grandchild, so that the child is the program itself.
     command = ["strace", "-D", "-f", "-qq", "-o", str(file), f"--trace=?{calls}"]
     what = ""
     if fault:
-        # brk(2) tells a failure by an address that is too low: "C library/kernel differences".
+        # brk(2) reports a failure by an address that is too low: "C library/kernel differences".
         what = "retval=0" if fault.call == "brk" else f"error={fault.error}"
         what = f"signal={SIGNAL}" if fault.error == SIGNAL else what
         command.append(f"--inject={fault.call}:{what}:when={fault.place}")
@@ -79,7 +79,7 @@ def strace(file: Path, fault: Fault | None) -> tuple[str, ...]:
 
 
 def places(file: Path) -> dict[str, list[int]]:
-    """Return the places of each call that only what comes after the beginning of main reaches."""
+    """Return the places of each call that the program reaches only after main has begun."""
     begun: Counter[str] = Counter()
     counts: Counter[tuple[str, str]] = Counter()
     found: dict[str, set[int]] = {}
@@ -91,12 +91,12 @@ def places(file: Path) -> dict[str, list[int]]:
         place = counts[thread, call]
         if not begun and BEGINNING.search(line):
             begun.update({name: count for (_, name), count in counts.items()})
-        # What main writes to its wake-up pair fails only where that has something to read.
+        # Without writes to the wake-up pair, which only a signal causes.
         elif begun and place > begun[call] and not (call == "write" and int(number) > 2):
             found.setdefault(call, set()).add(place)
     return {call: sorted(reached) for call, reached in found.items() if call in ERRORS}
 
 
 def has_struck(file: Path, fault: Fault) -> bool:
-    """Tell whether the program has reached the fault, and that after main has begun."""
+    """Tell whether the program has reached the fault after main has begun."""
     return fault.place in places(file).get(fault.call, [])

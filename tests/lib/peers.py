@@ -1,4 +1,4 @@
-"""The other end of a connection: clients and listeners of plain sockets, on loopback."""
+"""The other end of a connection: clients and listeners as plain sockets on loopback."""
 
 import fcntl
 import itertools
@@ -25,23 +25,23 @@ _numbers = itertools.count(1)
 
 
 def own_address() -> str:
-    """Return an address of loopback that nothing else in this run has.
+    """Return a loopback address that nothing else in this run has.
 
-    The kernel gives an ephemeral port again: only so is a peer's name in a log its own.
+    The kernel reuses ephemeral ports, so only such an address makes a peer's name unique.
     """
     if sys.platform != "linux":
-        return "127.0.0.1"  # the only one that others have
+        return "127.0.0.1"  # the only one on other systems
     number = next(_numbers)
     return f"127.{100 + os.getpid() % 150}.{number >> 8 & 255}.{number & 255}"
 
 
 def connect(address: Address, source: str = "") -> socket.socket:
-    """Return a connection from the given local address, or one that no other has."""
+    """Return a connection from the given local address, or from a new one."""
     return socket.create_connection(address, PATIENCE, (source or own_address(), 0))
 
 
 def name(sock: socket.socket) -> str:
-    """Return what the server calls the peer that this socket is."""
+    """Return the name that the server's log has for this socket."""
     return "{}:{}".format(*sock.getsockname())
 
 
@@ -49,7 +49,7 @@ class _Listener(ThreadingTCPServer):
     request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
-        raise  # noqa: PLE0704 - it is called while one is handled, and fails the test
+        raise  # noqa: PLE0704 - an exception is being handled; it fails the test
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def listening(serve: Peer, host: str = "") -> Iterator[Address]:
     class Handler(BaseRequestHandler):
         def handle(self) -> None:
             self.request.settimeout(PATIENCE)
-            with suppress(ConnectionResetError, BrokenPipeError):  # peers are there to be left
+            with suppress(ConnectionResetError, BrokenPipeError):  # a client may leave its peer
                 serve(self.request)
 
     with _Listener((host or own_address(), 0), Handler) as listener:
@@ -85,7 +85,7 @@ def deaf(host: str = "") -> Iterator[Address]:
     """Yield an address where nothing answers: its backlog is full."""
     with socket.create_server((host or own_address(), 0), backlog=0) as listener:
         address: Address = listener.getsockname()
-        # Linux takes one then, others a few.
+        # Linux then accepts one connection, other systems a few.
         socks = [socket.socket() for _ in range(5)]
         for sock in socks:
             sock.setblocking(False)
@@ -102,7 +102,7 @@ def exchange(sock: socket.socket, reply: bytes = REPLY) -> None:
 
 
 def receive(sock: socket.socket, size: int = sys.maxsize) -> bytes:
-    """Return so many bytes, or fewer if the peer ends. Raises ConnectionResetError if it resets."""
+    """Return this many bytes, or fewer if the peer closes. Raises ConnectionResetError."""
     data = b""
     while len(data) < size and (chunk := sock.recv(min(size - len(data), 65536))):
         data += chunk
@@ -116,12 +116,12 @@ def reset(sock: socket.socket) -> None:
 
 
 def unacknowledged(sock: socket.socket) -> bool:
-    """Tell whether the peer's kernel has still to take some of what was sent: SIOCOUTQ, tcp(7)."""
+    """Tell whether the peer's kernel has not acknowledged all data: SIOCOUTQ, tcp(7)."""
     return any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
 
 
 def fill(sock: socket.socket) -> None:
-    """Send without reading until nothing is taken any more: not in a quarter of a second."""
+    """Send without reading, until the kernel takes nothing for a quarter of a second."""
     sent = 0
     sock.setblocking(False)
     while select.select([], [sock], [], 0.25)[1]:

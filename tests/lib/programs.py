@@ -22,7 +22,7 @@ _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN
 
 
 class Outcome(NamedTuple):
-    """What a program leaves behind."""
+    """The exit code and the output of a program."""
 
     exit_code: int
     stdout: str
@@ -30,18 +30,18 @@ class Outcome(NamedTuple):
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one JSON object that stdout must consist of."""
+        """The JSON object that must be the only line of stdout."""
         (line,) = self.stdout.splitlines()
         result: dict[str, Any] = json.loads(line)
         return result
 
 
 class Program:
-    """One of ours as a process, in an environment of nothing but the given variables.
+    """A process of one of our programs, with only the given environment variables.
 
     ``prefix`` is a command that runs it, such as ``("prlimit", "--nofile=64")``; ``before`` is
-    Python that runs first and may change something in ``program``, its module. ``usage`` has its
-    CPU, memory and descriptors, as the kernel counts them.
+    Python code that runs first and may change ``program``, its module. ``usage`` has its CPU,
+    memory and descriptors, as the kernel counts them.
     """
 
     def __init__(
@@ -77,22 +77,22 @@ class Program:
 
     @property
     def stderr(self) -> str:
-        """What it has written to stderr so far."""
+        """The text that the program has written to stderr so far."""
         number = self._stderr.fileno()
         # The program shares the position in the file: a read must not move it.
         return os.pread(number, os.fstat(number).st_size, 0).decode(errors="surrogateescape")
 
     @property
     def log(self) -> list[str]:
-        """What it has logged so far, without the times: ``INFO listening on 127.0.0.1:4321``."""
-        # Not splitlines(), to which more characters end a line than to the reader of a log.
+        """The log lines so far, without their times: ``INFO listening on 127.0.0.1:4321``."""
+        # Not splitlines(), which splits at more characters than the reader of a log does.
         lines = self.stderr.split("\n")[:-1]
         return [
             " ".join(m.groups()) if (m := _LOG_LINE.fullmatch(line)) else line for line in lines
         ]
 
     def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
-        """Return the match of a regular expression in the count-th line of the log that has one."""
+        """Wait for the count-th log line that matches a regular expression; return the match."""
 
         def matches() -> list[re.Match[str]]:
             return [match for line in self.log if (match := re.search(pattern, line))]
@@ -107,20 +107,20 @@ class Program:
         return matches()[count - 1]
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send the program a signal."""
         self.process.send_signal(number)
 
     def freeze(self) -> None:
-        """Stop it, so that what is sent before ``thaw`` waits for it."""
+        """Suspend the program, so that everything that is sent to it waits until ``thaw``."""
         self.usage.suspend()
         until(self.usage.status, is_right=psutil.STATUS_STOPPED.__eq__)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the program."""
         self.signal(signal.SIGCONT)
 
     def outcome(self) -> Outcome:
-        """Wait for its end."""
+        """Wait until the program ends, and return its outcome."""
         stdout, _ = self.process.communicate(timeout=PATIENCE)
         text = (stdout or b"").decode(errors="surrogateescape")
         return Outcome(self.process.returncode, text, self.stderr)
@@ -132,8 +132,8 @@ Start = Callable[..., Program]
 class Server(Program):
     """The server, at an address of its own and a port that the system chooses.
 
-    Unless the test ends it, it must stop in order: exit code 0, nothing on stdout, and in the log
-    nothing but lines of the log. ``before`` of the class runs in every server.
+    Unless the test ends the server, it must stop in order: exit code 0, nothing on stdout, and only
+    log lines on stderr. The class attribute ``before`` runs in every server.
     """
 
     before = ""
@@ -157,7 +157,7 @@ class Server(Program):
 
     @cached_property
     def address(self) -> Address:
-        """Where it listens, once it does; at a LOG_LEVEL above INFO that cannot be known."""
+        """The address in the line "listening on", which the log has at LOG_LEVEL INFO or DEBUG."""
         host, port = self.wait_for(r"^INFO listening on (\S+):(\d+)$").groups()
         return host, int(port)
 
@@ -166,13 +166,13 @@ class Server(Program):
         return self._clients.enter_context(connect(self.address, source))
 
     def stop(self, number: int = signal.SIGTERM) -> Outcome:
-        """End it by a signal, and wait for that."""
+        """End the server with a signal, and return its outcome."""
         self.signal(number)
         return self.outcome()
 
 
 def client_environment(address: Address, **env: str) -> dict[str, str]:
-    """Return variables for a client of this address, with a DEADLINE unless there is one."""
+    """Return variables for a client of this address, with a short default DEADLINE."""
     target = {"SERVER_HOST": address[0], "SERVER_PORT": str(address[1])}
     return {"DEADLINE": "10", "RETRY_DELAY": "0.05"} | target | env
 

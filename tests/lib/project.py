@@ -1,4 +1,4 @@
-"""A folder with what make needs, and programs first on PATH whose answers each test chooses."""
+"""A folder with what make needs, and stubs of programs on PATH, whose output a test sets."""
 
 import json
 import os
@@ -22,13 +22,13 @@ POOL = {"subnet": "198.18.0.0/29", "ip_range": "198.18.0.4/30"}
 CONFIG = {
     "name": "x",
     "services": {
-        # The shell puts the image in.
+        # The shell inserts the image.
         "server": at("198.18.0.2") | {"build": {"args": {"PYTHON_IMAGE": "'$image'"}}},
         "client": at("198.18.0.3"),
     },
     "networks": {"pair": {"name": "x_pair", "ipam": {"config": [POOL]}}},
 }
-# A pair whose client waits for its server, and gets the reply; down ends what runs until then.
+# A pair whose client waits for its server and gets the reply; `down` ends both.
 HEALTHY = {
     "compose *config --format json": f"""
         image=$(sed -n 's/^PYTHON_IMAGE=//p' .env 2>/dev/null | tail -n 1)
@@ -51,7 +51,7 @@ HEALTHY = {
     "import *": "touch ours",
     "image inspect tcp-pair-base:trixie": "[ -e ours ]",
 }
-# A host of Debian with two sources, of which the first is no mirror of Debian.
+# A Debian host with two package sources; the first is no mirror of Debian.
 APT = {
     "--print-uris update": """
         echo "'http://one.example/dists/forky/InRelease' a 0"
@@ -61,7 +61,7 @@ APT = {
         echo "E: no Release file in ${2%/*}/lists"; exit 100""",
     "-c * download *": 'touch "$4_1.deb"',
 }
-# In the package of Compose there is what PLUGIN says.
+# The package of Compose contains the commands in PLUGIN.
 DPKG = {
     "-x *": """
         folder=$3/usr/libexec/docker/cli-plugins; mkdir -p "$folder"
@@ -73,7 +73,7 @@ on_debian = pytest.mark.skipif(not KEYRING.exists(), reason="only Debian's keyri
 
 
 class Project:
-    """The folder, and its programs: a shell script for each, with one answer for each pattern."""
+    """The folder and its stubs, which are shell scripts with an answer for each pattern."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.bin, self.home = folder, folder / "bin", folder / "home"
@@ -99,7 +99,7 @@ class Project:
         self.answer("mmdebstrap", {"*": "echo made >${@: -2:1}"})
 
     def answer(self, program: str, answers: dict[str, str]) -> None:
-        """Let a program answer so, before the answers that it has already."""
+        """Add answers to the stub of a program; they precede its earlier answers."""
         new = ""
         for pattern, code in answers.items():
             new += pattern.replace(" ", r"\ ") + f")\n{code};;\n"
@@ -111,11 +111,11 @@ class Project:
 
     @property
     def calls(self) -> list[str]:
-        """The command lines of the programs, in their order."""
+        """The command lines of the stubs, in the order of the calls."""
         return (self.folder / "calls").read_text().splitlines()
 
     def processes(self) -> list[psutil.Process]:
-        """Find the processes of this test, whoever has started them."""
+        """Find all processes of this test by their TMPDIR."""
         found = psutil.process_iter(["environ"])
         mine = self.env["TMPDIR"]
         return [one for one in found if (one.info["environ"] or {}).get("TMPDIR") == mine]
@@ -136,7 +136,7 @@ class Project:
         return process
 
     def ended(self, process: "subprocess.Popen[str]") -> list[str]:
-        """Return the rest of the output, without make's own lines, when the process has ended."""
+        """Wait until a process ends; return the rest of its output, without make's own lines."""
         assert process.stdout
         rest = process.stdout.read()
         process.wait(PATIENCE)

@@ -1,8 +1,8 @@
-"""Other people's services, as shell scripts for the image of Debian's packages."""
+"""Third-party services, as shell scripts for an image with Debian's packages."""
 
 from typing import NamedTuple
 
-# With its restore_command unfinished, PostgreSQL is starting.
+# PostgreSQL is starting as long as its restore_command runs.
 POSTGRES = r"""
 cd /etc/postgresql/17/main
 echo host all all all scram-sha-256 >>pg_hba.conf
@@ -11,7 +11,7 @@ exec /usr/lib/postgresql/17/bin/postgres -D . -c listen_addresses='*' \
     -c unix_socket_directories=/tmp \
     -c restore_command='until [ -e /tmp/go ]; do sleep 0.1; done; false'
 """
-# As slow with each key as this, Redis loads for minutes, and looks after clients meanwhile.
+# With this delay for each key Redis loads for minutes, and serves clients while it loads.
 REDIS = """
 redis-server --daemonize yes --port 6380 --save '' --enable-debug-command yes
 until redis-cli -p 6380 debug populate 20000; do sleep 0.1; done
@@ -34,7 +34,7 @@ printf 'daemon off; events {} http { server { listen 80; location / {
     if (!-e /tmp/go) { return 503; } return 200; } } }' >/tmp/nginx.conf
 exec nginx -c /tmp/nginx.conf
 """
-# Its processes that log in have no authentication to ask.
+# Its login processes wait for the authentication process.
 DOVECOT = r"""
 cd /usr/lib/dovecot
 printf '#!/bin/sh\nuntil [ -e /tmp/go ]; do sleep 0.1; done; exec %s/auth "$@"' $PWD >slow-auth
@@ -53,10 +53,10 @@ wait
 
 
 class Service(NamedTuple):
-    """A service as a shell runs it, as whom.
+    """The shell script of a service, and its user.
 
-    ``not_yet`` is in the client's log as long as the service listens and cannot be used, which is
-    until /tmp/go exists.
+    ``not_yet`` is in the client's log while the service listens but cannot be used: until
+    /tmp/go exists.
     """
 
     script: str
@@ -65,7 +65,7 @@ class Service(NamedTuple):
 
     @property
     def command(self) -> list[str]:
-        """What runs it; the function ``go`` waits for /tmp/go."""
+        """The command that runs the service; its function ``go`` waits for /tmp/go."""
         go = "go() { until [ -e /tmp/go ]; do sleep 0.1; done; }"
         return ["sh", "-ec", f"cd /tmp\n{go}\n{self.script}"]
 
@@ -73,13 +73,13 @@ class Service(NamedTuple):
 def reloaded(
     before: str, after: str, program: str, not_yet: str, reload: str = "kill -HUP $!"
 ) -> Service:
-    """Return a service that then reads another line of configuration, /tmp/conf."""
+    """Return a service that gets another configuration, /tmp/conf, once /tmp/go exists."""
     write = "printf '%b' '{}' >conf\n"
     script = f"{write.format(before)}{program} &\ngo\n{write.format(after)}{reload}\nwait"
     return Service(script, not_yet)
 
 
-# ZooKeeper is not among them, for Java would double the image: see tests/loopback/test_services.py.
+# ZooKeeper is missing: Java would double the image. See tests/loopback/test_services.py.
 SERVICES = {
     "amqp": Service("exec /usr/lib/rabbitmq/bin/rabbitmq-server", user="rabbitmq"),
     "beanstalkd": Service("exec beanstalkd"),

@@ -1,4 +1,4 @@
-"""What all tests share: where the project is, and how to wait for something."""
+"""Helpers for all tests: the project's folder, time limits, and a wait."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ def until(
     is_right: Callable[[T], object] = bool,
     awaited: str = "something",
 ) -> T:
-    """Look again and again until what is seen is right, and return it."""
+    """Call ``look`` again and again until its result is right, and return the result."""
     give_up = time.monotonic() + patience
     while not is_right(seen := look()):
         assert time.monotonic() < give_up, f"waited {patience} s for {awaited}, saw {seen!r}"

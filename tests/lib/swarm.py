@@ -28,7 +28,7 @@ SETTINGS = {
     "CONNECT_TIMEOUT": "2",
     "REPLY_TIMEOUT": "1",
 }
-# With a /run of its own, where containerd, the locks of iptables and all images are.
+# Each host has its own /run, for containerd, the locks of iptables and all images.
 _DAEMON = """
 hostname {0}
 mount -t proc proc /proc
@@ -68,7 +68,7 @@ class Host(wire.Host):
         return False
 
     def environment(self, **env: str) -> dict[str, str]:
-        """Return variables for a command; Compose would prefer others to the images in .env."""
+        """Return variables for a command, without those that Compose would prefer to .env."""
         kept = {name: os.environ[name] for name in os.environ.keys() - self._settings.keys()}
         return kept | {"DOCKER_HOST": self._daemon} | env
 
@@ -77,13 +77,13 @@ class Host(wire.Host):
         return docker.output(*arguments, cwd=self.project, env=self.environment())
 
     def configure(self, **settings: str) -> None:
-        """Write .env."""
+        """Write .env, with these settings in place of the usual ones."""
         lines = (f"{name}='{value}'\n" for name, value in {**self._settings, **settings}.items())
         (self.project / ".env").write_text("".join(lines))
 
     def report(self) -> str:
-        """Return state and log of its containers."""
-        with suppress(DockerException, OSError):  # at the end all of it is gone
+        """Return the state and the log of the host's containers."""
+        with suppress(DockerException, OSError):  # at the end the host is gone
             return report(self.client, "")
         return ""
 
@@ -95,12 +95,12 @@ class Host(wire.Host):
 
 @contextmanager
 def swarm(folder: Path, name: str, images: dict[str, str]) -> Iterator[list[Host]]:
-    """Make a swarm of three hosts that have the images of the pair; the last one is a worker.
+    """Make a swarm of three hosts that have the pair's images; the last host is a worker.
 
-    The first two are managers, where older versions of Compose find networks.
+    The first two hosts are managers, because older versions of Compose need a manager.
     """
     settings = SETTINGS | {f"{service.upper()}_IMAGE": name for service, name in images.items()}
-    # What the kernel does not take away are the empty control groups of the containers.
+    # The kernel does not remove the empty control groups of the containers.
     groups = ["find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", f"*/{name}*"]
     with ExitStack() as stack:
         stack.callback(subprocess.run, [*groups, "-exec", "rmdir", "{}", "+"], check=True)
@@ -127,8 +127,8 @@ def swarm(folder: Path, name: str, images: dict[str, str]) -> Iterator[list[Host
 def join(hosts: list[Host]) -> None:
     """Make a swarm of the hosts."""
     first, second, last = hosts
-    # A node counts as down when it has been silent for three times as long; by default 5 s. After
-    # five seconds the hosts also forget who has which address, and learn it anew only every 30.
+    # A node counts as down after the silence of three heartbeats, by default 5 s each. After five
+    # seconds the hosts also forget each other's addresses, and learn them only every 30 s.
     options = ("--dispatcher-heartbeat=1s", "--default-addr-pool=198.19.0.0/16")
     first.docker("swarm", "init", "--advertise-addr=198.18.0.1", *options)
     for host, role in ((second, "manager"), (last, "worker")):

@@ -1,7 +1,7 @@
-"""Hosts as namespaces of this machine.
+"""Hosts as network namespaces of this machine.
 
-Each lives as long as a process in it, which ends with its stdin, and so with the tests, in
-whatever way they end. Links, firewall rules and mounts go with it.
+A host lives as long as a process in it. The process ends when its stdin is closed, which happens
+at the latest when the tests end. Links, firewall rules and mounts end with the host.
 """
 
 import os
@@ -14,7 +14,7 @@ import pytest
 from tests.lib.containers import skip_or_fail
 from tests.lib.support import PATIENCE
 
-# Its PID is the one outside, as long as /proc is still the machine's.
+# This is the PID outside the namespace, because /proc is still that of the machine.
 _HOLD = """
 read -r pid rest </proc/self/stat
 ip link set lo up
@@ -25,7 +25,7 @@ cat
 
 
 def need_hosts(trial: str, *options: str) -> None:
-    """Skip tests if commands of a shell fail in a namespace."""
+    """Skip tests if these shell commands fail in a namespace."""
     if sys.platform != "linux" or os.geteuid():
         pytest.skip("left out: only root on Linux can have several hosts on one machine")
     command = ["unshare", "--net", *options, "sh", "-ec", trial]
@@ -35,10 +35,10 @@ def need_hosts(trial: str, *options: str) -> None:
 
 
 class Host:
-    """A network namespace, and what the options of unshare(1) and commands of a shell add."""
+    """A network namespace, with more options of unshare(1) and shell commands that set it up."""
 
     def __init__(self, *options: str, setup: str = "") -> None:
-        # Out of reach of Ctrl-C.
+        # Ctrl-C must not reach the process.
         self._process = subprocess.Popen(
             ["unshare", "--net", *options, "sh", "-ec", _HOLD.format(setup)],
             stdin=subprocess.PIPE,
@@ -49,7 +49,7 @@ class Host:
     def __enter__(self) -> Self:
         assert self._process.stdout
         self.pid = int(self._process.stdout.readline())
-        # What runs in it must not outlive the tests either.
+        # The processes in it must not outlive the tests either.
         self.prefix = "nsenter", f"--net=/proc/{self.pid}/ns/net", "setpriv", "--pdeathsig=KILL"
         return self
 
@@ -57,5 +57,5 @@ class Host:
         self._process.communicate(timeout=PATIENCE)
 
     def run(self, commands: str) -> None:
-        """Run commands of a shell in it, which must not fail."""
+        """Run shell commands on the host; they must not fail."""
         subprocess.run([*self.prefix, "sh", "-ec", commands], check=True, timeout=PATIENCE)

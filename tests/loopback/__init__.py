@@ -1,1 +1,1 @@
-"""The programs as processes on loopback: no Docker, no root, no second that is not needed."""
+"""The programs as processes on loopback. These tests need no Docker and no root."""

@@ -1,4 +1,4 @@
-"""What more than one file of this folder needs."""
+"""Fixtures that several files of this folder share."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 from tests.lib.programs import Program, Server, Start, client
 from tests.lib.support import until
 
-# In a network and a view of files of its own. What is sent to the name server comes back on
-# loopback, and is dropped.
+# A network and a mount namespace of its own. Queries to the name server return on loopback, and are
+# dropped.
 NAMESPACE = ("unshare", "--net", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)))
 CONFINE = """
 ip link set lo up && ip route add 192.0.2.1 dev lo && mount --bind "$0" /etc/resolv.conf &&
@@ -21,14 +21,14 @@ ip link set lo up && ip route add 192.0.2.1 dev lo && mount --bind "$0" /etc/res
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """Run a server with its defaults, for all tests that want nothing but its replies."""
+    """Run a server with its defaults, for tests that only need its replies."""
     with Server() as server:
         yield server
 
 
 @pytest.fixture
 def looking_up(tmp_path: Path) -> Start:
-    """Return a function that starts a client whose name server never answers, for minutes."""
+    """Return a function that starts a client whose name server never answers."""
     resolv = tmp_path / "resolv.conf"
     resolv.write_text("nameserver 192.0.2.1\noptions timeout:30 attempts:5\n")
     prefix = (*NAMESPACE, "sh", "-c", CONFINE, str(resolv))

@@ -1,4 +1,4 @@
-"""action.yml: its steps as a runner runs them."""
+"""The step of action.yml, as a CI runner runs it."""
 
 import json
 import os
@@ -18,14 +18,14 @@ from tests.lib.support import ROOT
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 (STEP,) = ACTION["runs"]["steps"]
-# Inputs that are not called as their variables are.
+# Inputs whose names differ from those of their variables.
 INPUTS = {"SERVER_HOST": "host", "SERVER_PORT": "port", "SERVER_PROTOCOL": "protocol"}
-# Inputs without the variable's default: a protocol sets another.
+# Inputs without the variable's default, because a protocol may set another.
 SET_BY_PROTOCOL = {"host", "protocol", "port", "message", "reply", "reply-match", "wrong-reply"}
 
 
 def run(folder: Path, address: Address, **given: str) -> dict[str, Any]:
-    """Run the action in an empty folder, with its defaults for other inputs; return its output."""
+    """Run the action in an empty folder, with defaults for other inputs; return its result."""
     inputs = {name: entry.get("default", "") for name, entry in ACTION["inputs"].items()}
     inputs |= given | {"host": address[0], "port": str(address[1] or "")}
 
@@ -36,10 +36,10 @@ def run(folder: Path, address: Address, **given: str) -> dict[str, Any]:
     script.write_text(evaluate(STEP["run"]))
     (folder / "python3").symlink_to(sys.executable)
     env = {name: evaluate(text) for name, text in STEP["env"].items()}
-    env |= {"PYTHONSAFEPATH": "1"}  # a job may have it: then Python imports nothing from a folder
+    env |= {"PYTHONSAFEPATH": "1"}  # a job may set it: Python then imports nothing from the folder
     env |= {"GITHUB_ACTION_PATH": str(ROOT), "GITHUB_OUTPUT": str(output)}
     env |= {"PATH": f"{folder}:{os.defpath}"}
-    # What `shell: bash` stands for.
+    # The command behind `shell: bash`.
     bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
     done = subprocess.run(bash, cwd=folder, env=env, capture_output=True, text=True, check=False)
     (line,) = output.read_text(encoding="utf-8").splitlines()
@@ -51,8 +51,8 @@ def run(folder: Path, address: Address, **given: str) -> dict[str, Any]:
     return result
 
 
-def test_an_input_that_is_not_given_leaves_the_default() -> None:
-    """Each variable of the client's but OUTPUT is an input, with its default or with none."""
+def test_each_variable_is_an_input_with_its_default() -> None:
+    """Each client variable except OUTPUT is an input, with the variable's default or with none."""
     env = Environment({})
     ClientConfig(env)
     inputs = {name: INPUTS.get(name, name.lower().replace("_", "-")) for name in env.asked}
@@ -65,13 +65,13 @@ def test_an_input_that_is_not_given_leaves_the_default() -> None:
     assert STEP["env"] == given | {"OUTPUT": "json"}
 
 
-def test_nothing_but_host_and_port(server: Server, tmp_path: Path) -> None:
-    """With no other inputs it gets the server's reply, and its output says so."""
+def test_host_and_port_are_enough(server: Server, tmp_path: Path) -> None:
+    """A step with only a host and a port gets the server's reply, and outputs `ok`."""
     assert run(tmp_path, server.address)["status"] == "ok"
 
 
-def test_the_step_that_the_reference_shows(tmp_path: Path) -> None:
-    """It names the version that this is, and waits for a service that answers as Redis does."""
+def test_step_in_the_reference_works(tmp_path: Path) -> None:
+    """The step in docs/reference.md names this version, and waits for a service like Redis."""
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```yml\n(- uses.*?)^```$", text, re.M | re.S)
     (step,) = yaml.safe_load(block)
@@ -83,15 +83,16 @@ def test_the_step_that_the_reference_shows(tmp_path: Path) -> None:
     assert step["uses"].endswith(f"@v{__version__}")
 
 
-def test_nobody_there(tmp_path: Path) -> None:
-    """With a protocol the port may be left out; the step ends as the client, and has an output."""
+def test_step_fails_if_no_server_is_there(tmp_path: Path) -> None:
+    """A step without a server ends with the client's exit code and has an output."""
+    # The protocol sets the port.
     result = run(tmp_path, (own_address(), 0), protocol="beanstalkd", deadline="0.1")
 
     assert (result["exit_code"], result["cause"]) == (69, "ECONNREFUSED")
 
 
-def test_an_input_is_never_read_as_shell(tmp_path: Path) -> None:
-    """Quotes, commands, variables and line ends reach the service as they are, and run nothing."""
+def test_input_is_never_read_as_shell(tmp_path: Path) -> None:
+    """Shell syntax and line ends in an input reach the service unchanged, and run nothing."""
     a, b, c = (tmp_path / name for name in "abc")
     hostile = f"'\"; touch {a}; $(touch {b}) `touch {c}` ${{HOME}}\nresult=d\n{{\n"
     with listening(lambda sock: sock.sendall(sock.recv(1024))) as address:
@@ -100,8 +101,8 @@ def test_an_input_is_never_read_as_shell(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"script.sh", "output", "python3"}
 
 
-def test_an_empty_message_waits_for_a_greeting(tmp_path: Path) -> None:
-    """An input that is given and empty is not one that is not given."""
+def test_empty_message_waits_for_a_greeting(tmp_path: Path) -> None:
+    """A step with an empty `message` sends nothing and waits for the service's greeting."""
     with listening(lambda sock: sock.sendall(b"220 mail")) as address:
         given = {"message": "", "reply": "220 ", "reply-match": "prefix"}
         assert run(tmp_path, address, **given)["exit_code"] == 0

@@ -38,18 +38,18 @@ KEYS = [
 
 
 def hears(sock: socket.socket) -> None:
-    """Take the message, so that nothing unread makes what follows, its end, a reset."""
+    """Read the message, because a close with unread input would be a reset."""
     assert receive(sock, len(MESSAGE)) == MESSAGE
 
 
 def says(*parts: bytes, then: Peer = receive, pause: float = 0.02) -> Peer:
-    """Return a peer that answers in so many segments, a moment apart."""
+    """Return a peer that sends each part in a segment of its own, a moment apart."""
 
     def peer(sock: socket.socket) -> None:
         hears(sock)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number, part in enumerate(parts):
-            time.sleep(pause if number else 0)  # it is slow: that is what it is here for
+            time.sleep(pause if number else 0)  # the test needs a slow peer
             sock.sendall(part)
         then(sock)
 
@@ -57,13 +57,13 @@ def says(*parts: bytes, then: Peer = receive, pause: float = 0.02) -> Peer:
 
 
 def floods(sock: socket.socket) -> None:
-    """Send what is not UTF-8 without end, as fast as it is taken."""
+    """Send invalid UTF-8 without end, as fast as the client reads."""
     while True:
         sock.sendall(b"\xff" * 65536)
 
 
 def in_turn(*peers: Peer) -> Peer:
-    """Return a peer that is one after the other, a connection each, and stays the last."""
+    """Return a peer that acts as the next of these at each connection, and stays the last."""
     left = list(peers)
 
     def peer(sock: socket.socket) -> None:
@@ -74,7 +74,7 @@ def in_turn(*peers: Peer) -> Peer:
 
 @contextmanager
 def met(host: str = "", **options: Any) -> Iterator[tuple[Program, socket.socket]]:
-    """Run a client, and be the peer at the other end of its one connection."""
+    """Run a client; yield it with the peer's end of its only connection."""
     with socket.create_server((host or own_address(), 0)) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
         with client(listener.getsockname(), **options) as program, listener.accept()[0] as sock:
@@ -83,7 +83,7 @@ def met(host: str = "", **options: Any) -> Iterator[tuple[Program, socket.socket
 
 
 class Case(NamedTuple):
-    """How the client must end with these peers, one after the other, or at an address."""
+    """How the client must end with these peers, one for each connection, or at an address."""
 
     exit_code: int
     status: str
@@ -92,7 +92,7 @@ class Case(NamedTuple):
     reply: str | None = None
 
 
-# One attempt, which ends by itself, since none fits after it; and one that the deadline ends.
+# ONCE: DEADLINE leaves no time for a second attempt. TO_THE_END: DEADLINE ends the first one.
 ONCE = {"DEADLINE": "30", "RETRY_DELAY": "60", "REPLY_TIMEOUT": "0.2"}
 TO_THE_END = {"DEADLINE": "1", "CONNECT_TIMEOUT": "60", "REPLY_TIMEOUT": "60"}
 DURATIONS = ("RETRY_DELAY", "CONNECT_TIMEOUT", "REPLY_TIMEOUT", "DEADLINE")
@@ -106,7 +106,7 @@ KO = "SERVER KO - STATUS 500"
 MORE = f"{OK}, and more\r\n"
 LOADING = "-LOADING\r\n"
 LONG = "R" * 65536
-NASTY = "a\n\x1b[2J\u202e"  # and a byte that is not UTF-8
+NASTY = "a\n\x1b[2J\u202e"  # the case adds a byte that is not UTF-8
 FORGED = "\n2026-01-01T00:00:00.000Z INFO expected reply\x1b[2J\u2028\u202e"
 CASES = {
     "split": Case(0, "ok", (says(HALF, REPLY[9:]),), {}, OK),
@@ -150,8 +150,8 @@ def play(case: Case, output: str) -> Outcome:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_end_has_its_exit_code_and_result(name: str) -> None:
-    """Each end has its exit code, its word, its one line in JSON and in the log, and its time."""
+def test_outcome_has_its_exit_code_and_result(name: str) -> None:
+    """Each outcome has its exit code, its JSON result and its last log line, and comes in time."""
     case = CASES[name]
     outcome = play(case, "json")
     result = outcome.json
@@ -160,7 +160,7 @@ def test_each_end_has_its_exit_code_and_result(name: str) -> None:
     assert (result["status"], result["reply"]) == (case.status, case.reply)
     assert (result["error"] is None) is (case.exit_code == 0)
     assert (result["reply_ms"] is not None) is (case.exit_code == 0)
-    # What the deadline cuts short may have been connected or not.
+    # An attempt that the deadline ends may be connected or not.
     if case.env is not TO_THE_END:
         connected = case.status not in ("unavailable", "unresolved")
         assert (result["connect_ms"] is not None) is connected
@@ -169,9 +169,11 @@ def test_each_end_has_its_exit_code_and_result(name: str) -> None:
         assert result["attempts"] == (len(case.peers) if isinstance(case.peers, tuple) else 1)
         assert result["waited_s"] < 10
     else:
-        assert result["waited_s"] > 1 - 0.06  # less than it takes to try again
+        assert (
+            result["waited_s"] > 1 - 0.06
+        )  # no attempt begins in the last 0.05 s, its RETRY_DELAY
         assert result["waited_s"] < 1 + SLACK
-    # A line says that it waits only if another attempt follows; the last is the verdict.
+    # The client logs "waiting for" only if another attempt follows; the last line is the result.
     waits = rf"(\S+Z INFO waiting for .*\n){{0,{result['attempts'] - 1}}}"
     said = "ERROR failed: " if case.exit_code else "INFO expected reply from "
     assert re.fullmatch(rf"{waits}\S+Z {said}.*\n", outcome.stderr)
@@ -179,8 +181,8 @@ def test_each_end_has_its_exit_code_and_result(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["prefix", "nasty", "refused", "forged"])
-def test_text_is_the_escaped_reply_alone(name: str) -> None:
-    """As text stdout has the reply, escaped, and nothing else; nothing on failure."""
+def test_text_output_is_only_the_escaped_reply(name: str) -> None:
+    """Text output is the escaped reply, or nothing on failure."""
     case = CASES[name]
     reply = printable((case.reply or "").encode())
 
@@ -190,7 +192,10 @@ def test_text_is_the_escaped_reply_alone(name: str) -> None:
 
 @linux_only
 def test_connection_is_measured() -> None:
-    """The look-up counts as connecting, what follows as reply; the kernel adds what it measured."""
+    """`connect_ms` includes the look-up, `reply_ms` the time until the reply is complete.
+
+    The result also has the kernel's round-trip time, segment size and segments sent again.
+    """
     slow_look_up = """
 import socket, time
 look_up = socket.getaddrinfo
@@ -205,14 +210,14 @@ socket.getaddrinfo = lambda *args: (time.sleep(0.1), look_up(*args))[1]
 
     assert min(result["connect_ms"], result["reply_ms"]) >= 100
     assert result["connect_ms"] + result["reply_ms"] <= result["waited_s"] * 1000 + 1
-    assert 0 < result["rtt_ms"] < 5  # the kernel answers itself, however busy the peer is
-    assert 1380 <= result["mss"] <= 1400  # time stamps take 12
+    assert 0 < result["rtt_ms"] < 5  # the kernel acknowledges by itself, even if the peer is busy
+    assert 1380 <= result["mss"] <= 1400  # TCP timestamps take 12 bytes
     assert result["resent"] == 0
     assert re.search(r"\(attempt 1, \d+\.\d s, round trip \d+\.\d\d ms\)$", outcome.stderr)
 
 
 def test_measurements_are_those_of_the_last_attempt() -> None:
-    """After a connection that was closed and one that was refused, nothing of the first is left."""
+    """A refused last attempt has no measurements, even if an earlier attempt was connected."""
     env = {"OUTPUT": "json", "DEADLINE": "1.5", "RETRY_DELAY": "1"}
     with met(**env) as (program, sock):
         sock.close()
@@ -223,9 +228,9 @@ def test_measurements_are_those_of_the_last_attempt() -> None:
     assert [result[key] for key in measured] == [None] * len(measured)
 
 
-@linux_only  # only there the port is nobody else's
-def test_original_server_satisfies_our_client() -> None:
-    """The server that this project grew from, once it is there, reads our message and replies."""
+@linux_only  # elsewhere port 8888 may be in use
+def test_original_server_works_with_our_client() -> None:
+    """The original server, docs/twenty_lines/server.py, reads our client's message and replies."""
     host, port = own_address(), 8888
     command = [sys.executable, str(ROOT / "docs" / "twenty_lines" / "server.py")]
     env = {"HOST": host, "PORT": str(port)}
@@ -239,9 +244,9 @@ def test_original_server_satisfies_our_client() -> None:
 
 
 def test_wait_is_reported_when_its_cause_changes() -> None:
-    """One line names target, cause, attempt and time, again only for another cause."""
-    half = says(HALF, then=END)  # how much has come is no other cause
-    loading = (says(b"-LOADING 1%"), says(b"-LOADING 2%"))  # nor is what it says
+    """The client logs target, cause, attempt and time, and again only if the cause changes."""
+    half = says(HALF, then=END)  # a partial reply is the same cause
+    loading = (says(b"-LOADING 1%"), says(b"-LOADING 2%"))  # so is another wrong reply
     peer = in_turn(hears, half, *loading, says(REPLY))
     with listening(peer) as address:
         outcome = run_client(address, WRONG_REPLY="retry")
@@ -253,7 +258,7 @@ def test_wait_is_reported_when_its_cause_changes() -> None:
 
 
 def test_wait_is_reported_again_after_10_s() -> None:
-    """For the same reason too, a line says again that the client waits, once 10 s have passed."""
+    """The client logs every 10 s that it waits, even if the cause stays the same."""
     assert program.REPORT_INTERVAL == 10
     with refused() as address, client(address, before="program.REPORT_INTERVAL = 0.2") as waiting:
         lines = [waiting.wait_for(r"waiting for .* (\d+\.\d) s\)", count) for count in (1, 2, 3)]
@@ -270,12 +275,12 @@ FOR_EVER = {"OUTPUT": "json", "DEADLINE": "0", "RETRY_DELAY": "60"}
 
 
 def interrupt(waiting: Program, number: int = signal.SIGTERM) -> None:
-    """Send a signal, and see the client end at once, with the one object in JSON."""
+    """Send a signal, and assert that the client ends at once with one JSON object."""
     sent = time.monotonic()
     waiting.signal(number)
     outcome = waiting.outcome()
 
-    # Whatever could hold it up would take far longer.
+    # Anything that could delay the client would take far longer.
     assert time.monotonic() - sent < 2
     result = outcome.json
     assert list(result) == KEYS
@@ -286,16 +291,16 @@ def interrupt(waiting: Program, number: int = signal.SIGTERM) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_sleeping_at_once(number: int) -> None:
-    """The time until the next attempt does not delay a signal."""
+def test_signal_ends_a_sleeping_client_at_once(number: int) -> None:
+    """A signal ends a client at once while it sleeps until the next attempt."""
     with refused() as address, client(address, **FOR_EVER) as waiting:
         waiting.wait_for("waiting for")
         interrupt(waiting, number)
 
 
 @linux_only
-def test_signal_ends_connecting_at_once() -> None:
-    """A connection without an answer does not delay a signal."""
+def test_signal_ends_a_connecting_client_at_once() -> None:
+    """A signal ends a client at once while it waits for a connection."""
     with deaf() as address, client(address, CONNECT_TIMEOUT="60", **FOR_EVER) as waiting:
         until(
             lambda: [one.status for one in waiting.usage.net_connections("tcp4")],
@@ -304,14 +309,14 @@ def test_signal_ends_connecting_at_once() -> None:
         interrupt(waiting)
 
 
-def test_signal_ends_reading_at_once() -> None:
-    """A missing reply does not delay a signal."""
+def test_signal_ends_a_reading_client_at_once() -> None:
+    """A signal ends a client at once while it waits for the reply."""
     with met(REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
         hears(sock)
         interrupt(program)
 
 
-# Between kill(2) and the call, the interpreter has no instruction at which it runs a handler.
+# The interpreter cannot run a signal handler between kill(2) and the call.
 JUST_BEFORE = """
 import ctypes, functools, operator, os, socket, time
 kill = functools.partial(ctypes.CDLL(None).kill, os.getpid(), 15)
@@ -323,8 +328,8 @@ def kill_and_call(*arguments):
 
 
 @pytest.mark.parametrize("call", ["time.sleep", "socket.socket.recv"])
-def test_signal_just_before_a_call_that_blocks_ends_it(call: str) -> None:
-    """A signal that arrives when the client is about to wait ends it at once."""
+def test_signal_just_before_a_blocking_call_ends_the_client(call: str) -> None:
+    """A signal that arrives just before a blocking call ends the client at once."""
     env = {"before": JUST_BEFORE.format(call=call), "REPLY_TIMEOUT": "60"} | FOR_EVER
     peer = refused() if call == "time.sleep" else listening(receive)
     with peer as address, client(address, **env) as program:
@@ -344,7 +349,7 @@ threading.Thread.start = start
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_a_client_without_a_thread(number: int) -> None:
-    """A client that gets no thread for signals ends by one as any program does."""
+    """A client that cannot start its signal thread is killed by the signal."""
     with refused() as address, client(address, before=NO_THREAD, **FOR_EVER) as waiting:
         waiting.wait_for("waiting for")
         waiting.signal(number)
@@ -363,7 +368,7 @@ def test_signal_ends_a_look_up_at_once(looking_up: Start) -> None:
 
 @linux_only
 def test_deadline_ends_a_look_up(looking_up: Start) -> None:
-    """A silent name server does not delay the deadline, which ends as `unresolved`."""
+    """A silent name server does not delay the deadline, and the result is `unresolved`."""
     with looking_up(DEADLINE="0.2") as program:
         outcome = program.outcome()
 
@@ -377,7 +382,7 @@ def test_deadline_ends_a_look_up(looking_up: Start) -> None:
     ids=["closed", "full"],
 )
 def test_unwritten_result_is_an_error_line(server: Server, redirection: str, output: str) -> None:
-    """A line of the log says that the result cannot be written; the exit code stays."""
+    """A result that cannot be written is an error in the log, and the exit code stays 0."""
     prefix = redirected(redirection)
     exit_code, stdout, stderr = run_client(server.address, prefix=prefix, OUTPUT=output)
 
@@ -391,8 +396,8 @@ def test_unwritten_result_is_an_error_line(server: Server, redirection: str, out
     [">&-", pytest.param(">/dev/full 2>&-", marks=linux_only)],
     ids=["stdout", "stderr"],
 )
-def test_closed_stream_does_not_lead_to_the_server(redirection: str) -> None:
-    """The connection may get the number of a closed stream; no result and no log goes there."""
+def test_output_never_goes_to_the_server(redirection: str) -> None:
+    """Result and log do not go to a connection that gets the descriptor of a closed stream."""
     prefix = redirected(redirection)
     with met(prefix=prefix, REPLY_TIMEOUT="60", **FOR_EVER) as (program, sock):
         hears(sock)

@@ -1,4 +1,4 @@
-"""What `make dist` builds for other projects, in a folder that has nothing else."""
+"""The .pyz file and the wheel that `make dist` builds for other projects."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run `make dist` in a copy of the project; return the folder that it fills."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder, "Makefile README.md LICENSE pyproject.toml app requirements scripts tools")
-    # Of the tests' own tools; the Python of make itself has none.
+    # The tests' environment has the build tools; the Python of make itself has none.
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "scripts/venv.sh").write_text("#!/bin/sh\n")
     env = os.environ | {"PYTHON": f"{sys.base_prefix}/bin/python3"}
@@ -37,7 +37,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(
     request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[str]:
-    """Return what runs the one file, or the wheel in a virtual environment of its own."""
+    """Return the command that runs the .pyz, or the wheel in a virtual environment of its own."""
     if request.param == "pyz":
         assert (built / "tcp-pair.pyz").stat().st_size < 60_000
         return [sys.executable, str(built / "tcp-pair.pyz")]
@@ -52,7 +52,7 @@ def command(
 
 
 def test_file_and_wheel_run_all_three_programs(command: list[str], tmp_path: Path) -> None:
-    """Each program ends with its own exit code, and help says its name."""
+    """The .pyz and the wheel pass on each program's exit code, and name the command in `--help`."""
 
     def ends(*arguments: str, **env: str) -> tuple[int, str]:
         variables = client_environment(server.address, **env) | {"HOST": host, "PORT": str(port)}
@@ -72,7 +72,7 @@ def test_file_and_wheel_run_all_three_programs(command: list[str], tmp_path: Pat
 
 
 def test_same_sources_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modes, times, order and time zone of a clone change no byte of the one file."""
+    """File modes, times, order and the time zone of a clone change no byte of the .pyz."""
     monkeypatch.setattr(dist, "APP", tmp_path / "app")
     files = set()
     for mode, time, zone in ((0o644, 2e9, "UTC0"), (0o664, 1e9, "X-9"), (0o600, 1.5e9, "X3")):

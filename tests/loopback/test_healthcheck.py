@@ -1,4 +1,4 @@
-"""The health check against a server of ours, and against what is none."""
+"""The health check against our server, and against unhealthy peers."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,14 +11,14 @@ from tests.lib.peers import HEALTH_ADDRESS, Address, listening, receive, refused
 from tests.lib.programs import Program, Server
 from tests.lib.support import linux_only
 
-pytestmark = linux_only  # elsewhere its address has to be set up first
+pytestmark = linux_only  # elsewhere 127.8.8.8 must be set up first
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_health_check_leaves_no_trace(host: str) -> None:
-    """The check of a server that answers is 0 and silent, and not in the server's log.
+    """A successful health check prints nothing, and leaves no trace in the server's log.
 
-    A check that is closed as idle, or resets, leaves no trace either.
+    A check that is closed as idle, or that resets, leaves no trace either.
     """
     with Server(HOST=host, IDLE_TIMEOUT="0.5") as server:
         reset(server.connect(HEALTH_ADDRESS))
@@ -41,7 +41,7 @@ UNHEALTHY: dict[str, Callable[[], AbstractContextManager[Address]]] = {
 
 @pytest.mark.parametrize("peer", UNHEALTHY)
 def test_open_port_is_not_healthy(peer: str) -> None:
-    """A check without the whole reply in 3 s, here in 0.2, is 1, and one line says why."""
+    """A health check without the expected reply in 3 s ends with 1 and one line with the reason."""
     assert healthcheck.SECONDS == 3
     with UNHEALTHY[peer]() as (host, port):
         env = {"HOST": host, "PORT": str(port)}

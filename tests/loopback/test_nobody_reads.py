@@ -1,4 +1,4 @@
-"""Pipes that nobody reads, and signals that arrive meanwhile."""
+"""Full pipes that nobody reads, and signals to programs that write to them."""
 
 import fcntl
 import json
@@ -23,7 +23,7 @@ pytestmark = linux_only
 
 
 def wait_until_held_up(program: Program, threads: int = 1) -> None:
-    """Wait until so many threads of a program sleep until a pipe is read, or a socket."""
+    """Wait until this many threads of a program are blocked on a pipe or a socket."""
     tasks = Path(f"/proc/{program.process.pid}/task")
     until(
         lambda: [wchan.read_text() for wchan in tasks.glob("*/wchan")],
@@ -33,7 +33,7 @@ def wait_until_held_up(program: Program, threads: int = 1) -> None:
 
 
 def interrupt(program: Program) -> None:
-    """Signal a program that is held up, and wait until it is again, or has ended."""
+    """Send SIGTERM to a blocked program, and wait until it has reacted or ended."""
     before = program.usage.num_ctx_switches().voluntary
     program.signal(signal.SIGTERM)
     until(
@@ -50,7 +50,7 @@ def unread(
 ) -> Iterator[tuple[Program, IO[bytes], int]]:
     """Run a program whose stdout or stderr is a full pipe.
 
-    Comes with the other end of the pipe, and how many bytes are in it that are not the program's.
+    Yield the program, the reading end of the pipe, and the number of filler bytes in the pipe.
     """
     reader, writer = os.pipe()
     full = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
@@ -72,7 +72,7 @@ def unread(
 def test_third_signal_ends_a_server_with_an_unread_log(
     env: dict[str, str], arguments: tuple[str, ...]
 ) -> None:
-    """From its first line on, a server whose log nobody reads ends at the third signal."""
+    """A server whose log nobody reads ends at the third signal, even at its first line."""
     with unread("stderr", "server", {"HOST": own_address()} | env, *arguments) as (server, *_):
         wait_until_held_up(server)
         for _ in range(3):
@@ -83,7 +83,7 @@ def test_third_signal_ends_a_server_with_an_unread_log(
 
 @pytest.mark.parametrize("deadline", ["0", "0.3"], ids=["reply", "deadline"])
 def test_unread_log_does_not_delay_the_result(deadline: str) -> None:
-    """A client whose stderr is a full pipe ends in time, after the wait too, with its result."""
+    """A full pipe on stderr does not delay the result."""
     peer = listening(says(REPLY)) if deadline == "0" else refused()
     with peer as address:
         env = client_environment(address, DEADLINE=deadline, OUTPUT="json")
@@ -96,8 +96,8 @@ def test_unread_log_does_not_delay_the_result(deadline: str) -> None:
 
 @pytest.mark.parametrize("reads", [False, True], ids=["never", "late"])
 @pytest.mark.parametrize("first", ["signal", "reply"])
-def test_first_of_signal_and_reply_decides(first: str, reads: bool) -> None:
-    """The result of the first is written once; a later signal gives it up if nobody reads it."""
+def test_first_of_signal_and_reply_decides_the_result(first: str, reads: bool) -> None:
+    """The first of signal and reply decides the result, and a later signal does not change it."""
     heard, reply, closed = threading.Event(), threading.Event(), threading.Event()
 
     def serve(sock: socket.socket) -> None:
@@ -143,7 +143,7 @@ def test_stdout_that_does_not_block_gets_the_whole_result() -> None:
 
 
 def test_many_signals_leave_one_result() -> None:
-    """Signals that arrive as long as the client lives neither repeat nor cut its result."""
+    """A burst of signals neither repeats nor truncates the client's result."""
     with refused() as address, client(address, OUTPUT="json", DEADLINE="0") as program:
         program.wait_for("waiting for")
         give_up = time.monotonic() + PATIENCE
@@ -161,13 +161,13 @@ import os
 class Late:
     __del__ = lambda self, kill=os.kill, process=os.getpid(): kill(process, 15)
 
-late = Late()  # goes when the interpreter takes itself apart
+late = Late()  # is deleted while the interpreter shuts down
 """
 
 
 @pytest.mark.parametrize(("module", "exit_code"), [("server", 0), ("client", 143)])
 def test_blocked_signal_ends_a_program(module: str, exit_code: int) -> None:
-    """Signals that the parent blocked still end a program; those after its end change nothing."""
+    """A signal that the parent blocked ends a program; a signal at its shutdown changes nothing."""
     with refused() as (host, port):
         env = client_environment((host, port), DEADLINE="0") | {"HOST": host, "PORT": "0"}
         blocked = ("env", "--block-signal=INT,TERM")
@@ -180,7 +180,7 @@ def test_blocked_signal_ends_a_program(module: str, exit_code: int) -> None:
 
 @pytest.mark.parametrize("host", ["", "server.example"], ids=["refused", "looking up"])
 def test_signal_after_the_end_changes_nothing(host: str, looking_up: Start) -> None:
-    """A late signal does not become the exit code, nor one that the thread of a look-up gets."""
+    """A signal while the interpreter shuts down does not change the client's exit code."""
     env = {"before": LATE, "DEADLINE": "0.1"}
     with (
         refused() as address,

@@ -1,4 +1,4 @@
-"""The server, and what its clients see of it."""
+"""The server as its clients see it."""
 
 import re
 import resource
@@ -38,20 +38,20 @@ def _poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def cpu_of_a_moment(server: Server) -> float:
-    """Return the seconds of CPU that the server takes in 0.2 s; if it spins, far more than 0.05."""
+    """Return the CPU seconds that the server uses in 0.2 s: far above 0.05 if it spins."""
     used = sum(server.usage.cpu_times())
-    time.sleep(0.2)  # that is what is measured
+    time.sleep(0.2)  # the time that is measured
     return sum(server.usage.cpu_times()) - used
 
 
 def stopped(server: Server) -> str:
-    """Stop the server, and return what it counted."""
+    """Stop the server, and return the counts in its summary."""
     assert server.stop().exit_code == 0
     return server.wait_for("^INFO stopped: (.*)$")[1]
 
 
 def test_half_closing_client_gets_its_reply() -> None:
-    """A client that half-closes before or after its message gets what is due, and the end."""
+    """A client that half-closes after its message still gets the reply, and then the end."""
     with Server() as server:
         for message in [b"", MESSAGE] * 20:
             with server.connect() as sock:
@@ -64,7 +64,7 @@ def test_half_closing_client_gets_its_reply() -> None:
 
 @linux_only
 def test_reply_does_not_wait_for_an_acknowledgement() -> None:
-    """A reply is sent at once, although the client has not acknowledged the one before."""
+    """A reply is sent at once, even if the client has not acknowledged the previous reply."""
     seconds = []
     with Server() as server:
         sock = server.connect()
@@ -72,7 +72,7 @@ def test_reply_does_not_wait_for_an_acknowledgement() -> None:
         for _ in range(5):
             server.freeze()
             sock.send(b"a")
-            sock.send(b"!", socket.MSG_OOB)  # not in the stream, but it ends a chunk
+            sock.send(b"!", socket.MSG_OOB)  # urgent data is not in the stream, but ends a chunk
             sock.send(b"b")
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
             server.thaw()
@@ -85,7 +85,7 @@ def test_reply_does_not_wait_for_an_acknowledgement() -> None:
 
 
 def test_burst_of_clients_is_accepted_in_small_batches() -> None:
-    """Hundreds of clients find room in the backlog; the first is read before all are accepted."""
+    """The server answers the first client of a burst before it accepts the last client."""
     with Server(LOG_LEVEL="DEBUG") as server:
         server.wait_for("listening")
         server.freeze()
@@ -114,7 +114,7 @@ def test_idle_connection_is_closed_after_idle_timeout() -> None:
 @linux_only
 @pytest.mark.slow
 def test_server_without_connections_sleeps() -> None:
-    """A server whose clients have left takes no CPU, and makes no system calls."""
+    """A server without connections uses no CPU and makes no system calls."""
     with Server() as server:
         with server.connect() as sock:
             exchange(sock)
@@ -122,23 +122,23 @@ def test_server_without_connections_sleeps() -> None:
             assert receive(sock) == b""
         assert cpu_of_a_moment(server) < 0.05
         before = server.usage.num_ctx_switches().voluntary
-        time.sleep(1.3)  # that is what is measured
+        time.sleep(1.3)  # the time that is measured
 
         assert server.usage.num_ctx_switches().voluntary == before
 
 
 @pytest.mark.slow
-def test_slow_reader_is_idle_once_it_stops() -> None:
-    """A client that reads 100 kB/s is not idle until IDLE_TIMEOUT after it stops to read."""
+def test_slow_reader_keeps_its_connection_while_it_reads() -> None:
+    """A slow reader keeps its connection until IDLE_TIMEOUT after its last read."""
     with Server(IDLE_TIMEOUT="1", LOG_LEVEL="DEBUG", **LARGE) as server, socket.socket() as sock:
-        # Its kernel holds little, and makes room whenever it reads, in segments as on a wire.
+        # A small buffer and small segments: each read makes room for more data.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
         sock.settimeout(PATIENCE)
         sock.connect(server.address)
         fill(sock)
         for _ in range(25):
-            time.sleep(0.1)  # it is slow: that is what it is here for
+            time.sleep(0.1)  # the test needs a slow reader
             assert len(receive(sock, 10_000)) == 10_000
         stopped_reading = time.monotonic()
         server.wait_for("DEBUG .* idle")
@@ -151,7 +151,7 @@ def test_slow_reader_is_idle_once_it_stops() -> None:
 def test_waiting_messages_are_answered_before_room_is_made(
     prefix: tuple[str, ...], most: str
 ) -> None:
-    """Several full houses that come at once and have spoken are all answered."""
+    """Clients whose messages have arrived get their replies before they are closed to make room."""
     with Server(prefix=prefix, MAX_CONNECTIONS=most) as server:
         clients = [server.connect() for _ in range(4)]
         exchange(clients[3])  # so all are accepted
@@ -168,8 +168,8 @@ def test_waiting_messages_are_answered_before_room_is_made(
 
 @linux_only
 @pytest.mark.parametrize(("limit", "warnings"), [("50", ["50"]), ("30:200", [])])
-def test_descriptor_limit_is_raised_or_warned_of(limit: str, warnings: list[str]) -> None:
-    """The soft limit is raised for MAX_CONNECTIONS; a hard limit that is too low is warned of."""
+def test_descriptor_limit_is_raised_or_reported(limit: str, warnings: list[str]) -> None:
+    """The server raises its soft descriptor limit, and warns if the hard limit is too low."""
     with Server(prefix=("prlimit", f"--nofile={limit}"), MAX_CONNECTIONS="60") as server:
         for sock in [server.connect() for _ in range(30)] * 2:
             exchange(sock)
@@ -180,7 +180,7 @@ def test_descriptor_limit_is_raised_or_warned_of(limit: str, warnings: list[str]
 @linux_only
 @pytest.mark.slow
 def test_accepting_pauses_without_a_descriptor() -> None:
-    """Without a free descriptor it serves its clients, warns once, and accepts once it can."""
+    """A server without a free descriptor serves its clients, and accepts new clients later."""
     assert program.PAUSE == 1
     with Server(before="program.PAUSE = 0.5") as server:
         clients = [server.connect()]
@@ -199,7 +199,7 @@ def test_accepting_pauses_without_a_descriptor() -> None:
 
 
 def test_client_that_aborts_does_not_pause_accepting() -> None:
-    """A client that aborts before it is accepted costs the next one nothing."""
+    """A client that aborts before it is accepted does not delay the next client."""
     aborted = """
 accept = program.Listener.accept
 def abort(self):
@@ -210,13 +210,13 @@ program.Listener.accept = abort
     with Server(before=aborted) as server:
         exchange(server.connect())
 
-        assert len(server.log) == 2  # the address, and the message
+        assert len(server.log) == 2  # the address and the message
 
 
-def test_connection_silent_longest_makes_room() -> None:
-    """At MAX_CONNECTIONS the client silent longest is closed; a health check costs none its place.
+def test_longest_silent_connection_makes_room() -> None:
+    """The connection that has been silent longest is closed at MAX_CONNECTIONS, with a warning.
 
-    The check itself is closed like any other. There is a warning, once a second at most.
+    A health check does not displace a client, but it is closed like a client.
     """
     with Server(MAX_CONNECTIONS="2") as server:
         first, second, check = server.connect(), server.connect(), server.connect(HEALTH_ADDRESS)
@@ -235,10 +235,10 @@ def test_connection_silent_longest_makes_room() -> None:
 
 @pytest.mark.slow
 def test_stop_does_not_wait_for_silent_clients() -> None:
-    """A stop waits for no client without a reply, nor for one whose reply is long ago."""
+    """A stop waits neither for a client without a reply nor for a client with an old reply."""
     with Server(DRAIN_TIMEOUT="2", LOG_LEVEL="DEBUG") as server:
         exchange(server.connect())
-        time.sleep(2.1)  # that is the silence
+        time.sleep(2.1)  # longer than DRAIN_TIMEOUT
         silent = server.connect()
         server.wait_for(f"{name(silent)} connected")
         began = time.monotonic()
@@ -247,8 +247,8 @@ def test_stop_does_not_wait_for_silent_clients() -> None:
         assert time.monotonic() - began < 2
 
 
-def test_stop_destroys_no_reply_on_its_way() -> None:
-    """Input beyond what is answered is taken and discarded: the client sees no reset."""
+def test_stop_loses_no_reply_in_flight() -> None:
+    """A stop reads and discards unanswered input, so that no reset destroys a reply."""
     with Server(DRAIN_TIMEOUT="60") as server:
         sock = server.connect()
         exchange(sock)
@@ -269,7 +269,7 @@ def test_stop_destroys_no_reply_on_its_way() -> None:
 
 
 def test_second_signal_ends_at_once() -> None:
-    """A stop lets nobody in and waits for DRAIN_TIMEOUT at most; a second signal ends the wait."""
+    """A stopping server refuses connections, and a second signal ends it at once."""
     greatest = "1000000"
     with Server(IDLE_TIMEOUT=greatest, DRAIN_TIMEOUT=greatest) as server:
         sock = server.connect()
@@ -285,7 +285,7 @@ def test_second_signal_ends_at_once() -> None:
 
 @pytest.mark.slow
 def test_stop_takes_drain_timeout_at_most() -> None:
-    """A client that never reads costs a stop DRAIN_TIMEOUT and no more, and counts as failed."""
+    """A client that never reads delays a stop by DRAIN_TIMEOUT, and counts as failed."""
     with Server(**LARGE, DRAIN_TIMEOUT="0.4") as server:
         fill(server.connect())
         began = time.monotonic()
@@ -294,10 +294,10 @@ def test_stop_takes_drain_timeout_at_most() -> None:
         assert 0.4 <= time.monotonic() - began < 0.4 + 2 * SLACK
 
 
-def test_log_has_a_line_for_each_client_that_speaks() -> None:
-    """At INFO: the address, each client's first message, the summary, and no more.
+def test_log_has_a_line_for_each_client_that_sends() -> None:
+    """The log has only the address, the first message of each client, and the summary.
 
-    A message is escaped, and cut at 200 characters before that.
+    A message is cut at 200 characters and then escaped.
     """
     shown = {
         MESSAGE: "Testando conexão",
@@ -320,8 +320,8 @@ def test_log_has_a_line_for_each_client_that_speaks() -> None:
         assert server.log[:-1] == lines
 
 
-def test_server_is_bound_served_shut_down_and_closed() -> None:
-    """In a program of one's own a server is bound, served, shut down from elsewhere and closed."""
+def test_python_program_can_run_the_server_in_a_thread() -> None:
+    """A Python program can serve in one thread and shut the server down from another thread."""
     config = ServerConfig(Environment({"HOST": own_address(), "PORT": "0"}))
     with closing(OwnServer(config)) as server, ThreadPoolExecutor() as pool:
         server.bind()

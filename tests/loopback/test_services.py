@@ -1,4 +1,4 @@
-"""SERVER_PROTOCOL against peers that answer with what real services have answered."""
+"""SERVER_PROTOCOL against peers that reply as real services do."""
 
 import socket
 from itertools import chain, repeat
@@ -21,10 +21,10 @@ NOT_ALLOWED = b"@\0\0\0\xffj\4Host 'service' is not allowed to connect to this M
 WAITING = b"* OK Waiting for authentication process to respond..\r\n"
 BYE = b"* CAPABILITY IMAP4rev1\r\na OK done\r\n* BYE bye\r\nb OK done\r\n"
 
-# Answers of a service that cannot be used, and of one that can. The first two stand in for services
-# that are too large for the tests: recorded from ZooKeeper 3.9.3 (Debian trixie), without a quorum
-# and alone, and from MySQL 9.7.4 (Debian sid). WAITING is from Dovecot 2.4.1, which sends it after
-# ten seconds. The IMAP server that can be used names no capabilities, and is as brief as it may be.
+# For each protocol the replies of an unusable service, then the reply of a usable service. The
+# first two services are too large for the tests. Their replies are recorded from ZooKeeper 3.9.3
+# (Debian trixie), without a quorum and alone, and from MySQL 9.7.4 (Debian sid). Dovecot 2.4.1
+# sends WAITING after ten seconds. The usable IMAP server sends the shortest possible reply.
 RECORDED = {
     "zookeeper": (
         [b"This ZooKeeper instance is not currently serving requests\n"],
@@ -40,8 +40,8 @@ RECORDED = {
 
 
 @pytest.mark.parametrize("protocol", RECORDED)
-def test_answer_decides_whether_a_service_can_be_used(protocol: str) -> None:
-    """The wait ends with the answer of a service that can be used, and not before."""
+def test_client_waits_for_the_reply_of_a_usable_service(protocol: str) -> None:
+    """The client tries again until the reply is that of a usable service."""
     unusable, usable = RECORDED[protocol]
     answers = chain(unusable, repeat(usable))
 

@@ -1,4 +1,4 @@
-"""Arguments, bad values, and the log: what is the same for every program."""
+"""Arguments, bad values and the log, which are the same for every program."""
 
 import ast
 import errno
@@ -24,8 +24,8 @@ def run(program: str, *arguments: str, redirection: str = "", **env: str) -> Out
 
 @pytest.mark.parametrize("program", ["server", "healthcheck", "client"])
 @pytest.mark.parametrize("arguments", ["--help", "--verbose", "--help me", ""])
-def test_arguments_are_answered_with_usage(program: str, arguments: str) -> None:
-    """--help alone goes to stdout, whatever the variables; else 64 and the usage on stderr."""
+def test_arguments_print_the_usage(program: str, arguments: str) -> None:
+    """`--help` prints the usage on stdout; other arguments print it on stderr and end with 64."""
     env = {"PORT": "bad", "SERVER_PROTOCOL": "bad", "OUTPUT": "json"}
     exit_code, stdout, stderr = run(program, *arguments.split(" "), **env)
 
@@ -36,15 +36,15 @@ def test_arguments_are_answered_with_usage(program: str, arguments: str) -> None
 
 
 def test_help_names_the_command_as_it_was_called() -> None:
-    """Both ways to call a package's program are what its usage says."""
+    """The usage shows the command as the user typed it."""
     for words in ("-m app client", "-m app.client"):
         command = [sys.executable, *words.split(), "--help"]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert said.stdout.startswith(f"usage: python3 {words} [--help")
 
 
-def test_older_python_is_named() -> None:
-    """Before 3.11 the command says what it needs; what it reads by then, Python 3.6 can parse."""
+def test_older_python_gets_an_error_line() -> None:
+    """Python 3.6 to 3.10 prints one line that names the required version."""
     for name in ("__init__.py", "__main__.py"):
         ast.parse((ROOT / "app" / name).read_text(), feature_version=(3, 6))
     with Program("__main__", {}, before="sys.version_info = (3, 10)") as program:
@@ -58,7 +58,7 @@ def test_older_python_is_named() -> None:
     ("program", "exit_code"), [("server", 78), ("client", 78), ("healthcheck", 1)]
 )
 def test_bad_value_stops_a_program(program: str, exit_code: int) -> None:
-    """One line names the value, whatever is in it; nothing listens then, and nothing connects."""
+    """A bad value stops a program at once with one line that shows the value, escaped."""
     bad = "\na\nERROR b\r\n\x1b[2J\u202e%s{}\udcff\udc80é"
     shown = r"\na\nERROR b\r\n\x1b[2J\u202e%s{}\xff\x80é"
     # From TEST-NET-1, RFC 5737: a server that tried to listen there would end with 71.
@@ -70,8 +70,8 @@ def test_bad_value_stops_a_program(program: str, exit_code: int) -> None:
     assert line.isprintable()
 
 
-def test_bad_value_has_its_json() -> None:
-    """A bad value is a JSON object too, unless it is that of OUTPUT, which selects none."""
+def test_bad_value_is_reported_as_json() -> None:
+    """A bad value is reported as a JSON object too, except a bad value of OUTPUT itself."""
     outcome = run("client", OUTPUT="json", REPLY="\\")
     error = outcome.json["error"]
 
@@ -83,7 +83,7 @@ def test_bad_value_has_its_json() -> None:
 
 
 def test_log_is_in_utc_with_milliseconds() -> None:
-    """A time zone does not change the log's times, whose milliseconds have three digits."""
+    """Log times are in UTC in every time zone, and their milliseconds have three digits."""
     at_an_early_time = """
 import logging
 def make(*arguments, factory=logging.getLogRecordFactory(), **more):
@@ -98,9 +98,9 @@ logging.setLogRecordFactory(make)
 
 @pytest.mark.parametrize("redirection", ["2>&-", pytest.param("2>/dev/full", marks=linux_only)])
 def test_unwritten_log_changes_nothing(server: Server, redirection: str) -> None:
-    """If stderr takes nothing, a client has its result, and a server serves and stops.
+    """The programs work as usual if their log cannot be written.
 
-    Neither stdout nor another exit code replaces a log or a usage that cannot be written.
+    The lost message does not go to stdout, and does not change the exit code.
     """
     assert run("client", "--verbose", redirection=redirection) == (64, "", "")
     assert run("healthcheck", redirection=redirection, PORT="http") == (1, "", "")
@@ -115,15 +115,15 @@ def test_unwritten_log_changes_nothing(server: Server, redirection: str) -> None
         assert silent.stop() == (0, "", "")
 
 
-def test_address_that_the_server_cannot_have_is_named(server: Server) -> None:
-    """An address in use or of another host ends a server with 71, and is named with the reason."""
+def test_unusable_address_ends_the_server_with_71(server: Server) -> None:
+    """An address in use, or of another host, ends the server with 71 and the reason."""
     # The second is from TEST-NET-1, RFC 5737: nobody has it.
     reasons = {
         server.address: os.strerror(errno.EADDRINUSE),
         ("192.0.2.1", 8888): "not an address of this host",
     }
     for (host, port), why in reasons.items():
-        # Development mode would tell of a socket that is left open.
+        # Python's development mode would report a socket that is left open.
         exit_code, stdout, stderr = run("server", HOST=host, PORT=str(port), PYTHONDEVMODE="1")
         assert (exit_code, stdout, stderr.count("\n")) == (71, "", 1)
         assert stderr.endswith(f" ERROR cannot listen on {host}:{port}: {why}\n")

@@ -1,1 +1,1 @@
-"""What make runs, with a stub in place of docker: these tests need make and bash."""
+"""The targets of make, with a stub in place of docker. These tests need make and bash."""

@@ -12,13 +12,13 @@ from tests.lib.project import Project
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """Make a project; at the end, leave none of its processes."""
+    """Make a project; at the end, kill its processes."""
     project = Project(tmp_path)
     yield project
-    (tmp_path / "down").touch()  # which stands for containers that are gone
+    (tmp_path / "down").touch()  # tells the stub's containers to end
     for process in project.processes():
         with suppress(psutil.NoSuchProcess):
             process.kill()
     for started in project.started:
-        with started:  # which closes its output, and waits for it
+        with started:  # closes its output and waits for it
             pass

@@ -1,4 +1,4 @@
-"""The other targets of make: what each runs, and that it ends as what it runs."""
+"""The other targets of make: the commands that each runs, and its exit code."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.lib.support import ROOT, until
 
 pytestmark = pytest.mark.slow
 
-# As python3 -m venv, whose pip is real, but only says what it would install.
+# A stub of python3 -m venv. Its pip is real, but only prints what it would install.
 VENV = f"""
     sleep 0.2; mkdir -p "$3/bin"; printf '#!/bin/sh\nexec {sys.executable} "$@"' >"$3/bin/python"
     chmod +x "$3/bin/python" """
@@ -27,7 +27,7 @@ INSTALLING = "Installing the tools of requirements/test.txt into .venv."
 
 @pytest.fixture
 def with_tools(project: Project) -> Project:
-    """Let the project have a virtual environment that is quickly made, with no requirement."""
+    """Give the project a quick stub of venv and an empty list of requirements."""
     (project.folder / "requirements").mkdir()
     (project.folder / "requirements/test.txt").touch()
     project.answer("python", {"-m venv *": VENV, "*": f'{sys.executable} "$@"'})
@@ -36,13 +36,13 @@ def with_tools(project: Project) -> Project:
 
 
 def with_test(project: Project, body: str) -> None:
-    """Let the project have one test."""
+    """Give the project one test."""
     (project.folder / "tests/all").mkdir(parents=True)
     (project.folder / "tests/all/test_it.py").write_text(f"def test_it():\n    {body}\n")
 
 
 def test_help_names_every_target(project: Project) -> None:
-    """Make help has a line for each target but those that others depend on, in its own folder."""
+    """`make help` lists each target for users, and make runs only in its own folder."""
     code, lines = project.run("make")
     text = (ROOT / "Makefile").read_text()
     phony = text.partition(".PHONY:")[2].replace("\\", "").split()
@@ -55,8 +55,8 @@ def test_help_names_every_target(project: Project) -> None:
     assert "make runs in its own folder: make -C FOLDER TARGET" in lines[-1]
 
 
-def test_up_looks_and_builds_before_it_starts(project: Project) -> None:
-    """Make up looks at the networks and builds both images, whatever hides modules, and starts."""
+def test_up_checks_and_builds_before_it_starts(project: Project) -> None:
+    """`make up` checks the networks and builds both images before it starts the pair."""
     assert project.run("make", "up", PYTHONSAFEPATH="1") == (0, [])
 
     said = [f"docker {what}" for what in ("network ls --quiet", "compose build")]
@@ -65,7 +65,7 @@ def test_up_looks_and_builds_before_it_starts(project: Project) -> None:
 
 
 def test_old_python_is_refused(project: Project) -> None:
-    """Make uses the Python that PYTHON names, or says which one it needs."""
+    """A Python older than 3.11 is refused with an error that names the required version."""
     old = '-c "import sys; sys.version_info = (3, 10, 9); $2"'
     project.answer("mine", {"*": f"exec {sys.executable} {old}"})
     mine = str(project.bin / "mine")
@@ -82,7 +82,7 @@ def test_old_python_is_refused(project: Project) -> None:
 def test_last_line_names_what_is_left_out(
     with_tools: Project, answers: dict[str, str], said: str
 ) -> None:
-    """The other tests run with pytest's status; REQUIRE_DOCKER=1 runs none."""
+    """Without Docker the last line names the reason; with REQUIRE_DOCKER=1 no test runs."""
     with_test(with_tools, "open('ran', 'w').close(); assert False")
     with_tools.answer("docker", answers)
     command = "make", "--silent", "test", "TESTS=tests/all"
@@ -96,7 +96,7 @@ def test_last_line_names_what_is_left_out(
 
 
 def test_swarm_tests_are_never_skipped(with_tools: Project) -> None:
-    """Make test-cluster fails without Docker, and without root."""
+    """`make test-cluster` fails without Docker or without root."""
     with_tools.answer("docker", NO_DOCKER)
     for user, said in (
         (0, NO_DAEMON),
@@ -107,8 +107,8 @@ def test_swarm_tests_are_never_skipped(with_tools: Project) -> None:
         assert (code, lines[-1]) == (2, said)
 
 
-def test_tests_get_the_images_by_name(project: Project) -> None:
-    """The environment names base image and built images; the built ones are removed afterwards."""
+def test_tests_get_the_names_of_the_images(project: Project) -> None:
+    """The environment has the names of the images, and the built images are removed at the end."""
     names = "PYTHON_IMAGE", "TEST_RUN", "SERVER_IMAGE", "CLIENT_IMAGE"
     values = f"' '.join(os.environ[name] for name in {names})"
     with_test(project, f"import os; open('named', 'w').write({values})")
@@ -129,7 +129,7 @@ def test_tests_get_the_images_by_name(project: Project) -> None:
 
 
 def test_interrupted_tests_leave_nothing(project: Project) -> None:
-    """Ctrl-C ends pytest in its own way, and what the run has made is removed."""
+    """Ctrl-C ends pytest with its own exit code, and the images of the run are removed."""
     with_test(project, "import pathlib, time; pathlib.Path('started').touch(); time.sleep(60)")
     project.answer("docker", {"images *": "echo left-image:1"})
     process = project.start(*RUN_TESTS, "tests")
@@ -142,7 +142,7 @@ def test_interrupted_tests_leave_nothing(project: Project) -> None:
 
 
 def test_tools_are_installed_once_and_by_hash(with_tools: Project) -> None:
-    """Tools are installed once, and again if a pin or the folder changes; none without a hash."""
+    """Tools are installed by hash, once, and again only if a pin or the folder changes."""
     two = [with_tools.start("make", "venv") for _ in range(2)]
     assert [lines[:1] for lines in sorted(map(with_tools.ended, two))] == [[], [INSTALLING]]
     assert with_tools.run("make", "venv") == (0, [])
@@ -161,7 +161,7 @@ def test_tools_are_installed_once_and_by_hash(with_tools: Project) -> None:
 
 
 def test_clean_removes_what_make_has_made(project: Project) -> None:
-    """Files and labelled images go; .env, images in use and a Compose that is not ours stay."""
+    """`make clean` removes the files and images of make, but neither .env nor a user's Compose."""
     plugin = project.home / ".docker/cli-plugins/docker-compose"
     plugin.parent.mkdir(parents=True)
     plugin.write_text("theirs")
@@ -189,7 +189,7 @@ def test_clean_removes_what_make_has_made(project: Project) -> None:
 
 @pytest.mark.parametrize("command", ["make run >&-", "make run | head -n 1"])
 def test_run_ends_even_if_nobody_reads(project: Project, command: str) -> None:
-    """The pair runs to its end with a closed output, and with one that nobody reads."""
+    """`make run` runs the pair to its end, even if its output is closed or nobody reads it."""
     code, _ = project.run("bash", "-o", "pipefail", "-c", command)
 
     assert (code, project.calls[-1]) == (0, "docker compose down")

@@ -1,4 +1,4 @@
-"""What make gets ready: Docker, its Compose, a base image and its line of .env, both images."""
+"""What make prepares: Docker, Compose, a base image with its line in .env, and both images."""
 
 import stat
 from pathlib import Path
@@ -16,7 +16,7 @@ REFUSED = MISSING | {"pull *": "echo working; echo no such host >&2; exit 1"}
 SILENT = MISSING | {"pull *": "sleep 0.5; echo 3.14-slim: Pulling from library/python"}
 HANGING = MISSING | {"pull *": "exec sleep 600"}
 PULLED = MISSING | {"pull *": "echo 3.14-slim: Pulling from library/python"}
-# The real apt-get, and a mirror that Debian has not signed.
+# The real apt-get, with a mirror that Debian has not signed.
 UNSIGNED = {
     "--print-uris update": """
         mkdir -p mirror/dists/trixie/main/binary-amd64
@@ -53,7 +53,7 @@ NO_HOST, LATE = (
 def test_base_image_is_the_default_or_ours(
     project: Project, answers: dict[str, str], patch: str, image: str, said: list[str], line: str
 ) -> None:
-    """The default is taken if it can be had, whatever .env names; else ours is made, once."""
+    """The default base image is used if it is available, else ours is built, once."""
     project.answer("docker", answers)
     env = project.folder / ".env"
     if line:
@@ -87,10 +87,10 @@ def test_base_image_is_the_default_or_ours(
         (NO_COMPOSE, "docker", {"version *": "rmdir home; touch home"}, "Cannot write to "),
     ],
 )
-def test_failure_of_debian_is_reported(
+def test_failure_with_debian_packages_is_reported(
     project: Project, docker: dict[str, str], program: str, answers: dict[str, str], said: str
 ) -> None:
-    """What cannot be made of Debian's packages is reported with the reason, and leaves nothing."""
+    """A failure with Debian's packages is reported with its reason, and leaves no file."""
     project.answer("docker", docker)
     project.answer(program, answers)
     code, lines = project.call("ready")
@@ -103,7 +103,7 @@ def test_failure_of_debian_is_reported(
 
 @on_debian
 def test_compose_comes_from_debian_and_clean_removes_it(project: Project) -> None:
-    """Compose goes into Docker's own plugin folder, and make clean removes it."""
+    """Debian's Compose is put into Docker's plugin folder, and `make clean` removes it."""
     own = str(project.folder / "own")
     for env, plugins in ({"DOCKER_CONFIG": own}, own), ({}, str(project.home / ".docker")):
         folder = Path(plugins, "cli-plugins")
@@ -119,7 +119,7 @@ def test_compose_comes_from_debian_and_clean_removes_it(project: Project) -> Non
 
 @pytest.mark.parametrize("image", ["mine:1", "python:3.99-slim"])
 def test_chosen_image_is_never_replaced(project: Project, image: str) -> None:
-    """A pull that fails says what to check, and .env stays as it is."""
+    """A base image that the user chose is never replaced, even if it cannot be pulled."""
     project.answer("docker", REFUSED | {"image inspect *": "exit 1"})
     env = project.folder / ".env"
     env.write_text(f"PYTHON_IMAGE={image}\n")
@@ -133,8 +133,10 @@ def test_chosen_image_is_never_replaced(project: Project, image: str) -> None:
     assert env.read_text() == f"PYTHON_IMAGE={image}\n"
 
 
-def test_one_line_of_env_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One variable is set, through a link, and every other line stays as it is."""
+def test_setting_a_variable_changes_one_line_of_env(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setting a variable in .env changes no other line, and keeps a symbolic link."""
     monkeypatch.chdir(tmp_path)
     env, real = Path(".env"), Path("real")
     env.symlink_to(real)
@@ -174,7 +176,7 @@ def test_one_line_of_env_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_reason_why_the_pair_cannot_start_is_reported(
     project: Project, command: str, answer: str, said: str
 ) -> None:
-    """A sentence names the reason, without Docker's advice, and nothing is pulled before."""
+    """The reason why the pair cannot start is reported before anything is pulled."""
     project.answer("docker", {command: answer})
     code, lines = project.call("ready")
 
@@ -184,8 +186,8 @@ def test_reason_why_the_pair_cannot_start_is_reported(
     assert not any("image" in call for call in project.calls)
 
 
-def test_docker_that_cannot_be_run_is_reported(project: Project) -> None:
-    """The message names the way to install Docker."""
+def test_missing_docker_is_reported(project: Project) -> None:
+    """The error for a missing `docker` names the page on how to install Docker."""
     (project.bin / "docker").unlink()
     said = "docker cannot be run, No such file or directory: see https://docs.docker.com/engine/install/."
 
@@ -193,7 +195,7 @@ def test_docker_that_cannot_be_run_is_reported(project: Project) -> None:
 
 
 def test_build_is_shown_if_it_fails(project: Project) -> None:
-    """A build that fails shows its output, and one that succeeds nothing."""
+    """A failed build shows its output, and a successful build shows nothing."""
     project.answer("docker", {"compose build": "echo step 1"})
     assert project.call("ready") == (0, [])
     project.answer("docker", {"compose build": "echo step 1; echo no space >&2; exit 17"})
@@ -202,7 +204,7 @@ def test_build_is_shown_if_it_fails(project: Project) -> None:
 
 
 def test_folder_with_an_accent_is_built_without_buildkit(project: Project) -> None:
-    """BuildKit, which refuses the name of such a folder, is not used there."""
+    """BuildKit, which refuses a folder name with an accent, is not used in such a folder."""
     project.answer("docker", {"compose build": "echo $DOCKER_BUILDKIT >built"})
     for name, buildkit in (("código", "0\n"), ("codigo", "\n")):
         (project.folder / name).mkdir()

@@ -1,4 +1,4 @@
-"""What make run and make demo do, and what interrupts them; tests/docker has real containers."""
+"""`make run` and `make demo`, and their interruption; tests/docker has real containers."""
 
 import os
 import re
@@ -15,31 +15,31 @@ pytestmark = pytest.mark.slow
 
 RUN = ("python3", "-m", "scripts.run")
 DEMO = (sys.executable, "-m", "scripts.demo")
-# Containers that stay, so that a signal comes while they run, and say so if it reaches them.
+# Containers that run until `down`, and print a line if a signal reaches them.
 STAYING = {
     "start --attach *": """
         trap 'echo reached' INT TERM HUP
         echo 'T INFO waiting for x'; until [ -e down ]; do sleep 0.02; done"""
 }
 HANGING = "exec sleep 60"
-# At the end, and not before the containers are created.
+# The last `docker compose down` hangs; the first runs before the containers are created.
 HANGING_DOWN = {"compose down": f"! grep -q 'start --attach' calls || {HANGING}"}
 SERVER_ENDED = "the server ended before the client with exit code"
 DOWN = "docker compose down"
 
 
 def called(project: Project, command: str) -> None:
-    """Wait until docker has been called so."""
+    """Wait until docker is called with this command."""
     until(lambda: any(call.startswith(f"docker {command}") for call in project.calls))
 
 
 def test_run_shows_both_logs_and_the_result(project: Project) -> None:
-    """The client starts first, the server once it waits; the result and down follow."""
+    """`make run` starts the client, then the server, shows both logs and takes the pair down."""
     code, lines = project.run("make", "run")
 
     assert code == 0
     assert lines[1] == "client | T INFO waiting for 198.18.0.2:8888"
-    # Client and server are two processes: their last lines come in any order.
+    # Client and server are two processes: their last lines arrive in any order.
     both = ["client | SERVER OK - STATUS 200", r"server | T INFO listening \xff"]
     assert sorted(lines[2:-1]) == both
     assert lines[-1] == "the client ended with exit code 0: all went well"
@@ -68,7 +68,7 @@ def test_run_shows_both_logs_and_the_result(project: Project) -> None:
 def test_failure_is_reported_and_own_pair_taken_down(
     project: Project, answers: dict[str, str], code: int, said: str, down: int
 ) -> None:
-    """An error, or a server that ends first, fails; another run's pair is never taken down."""
+    """A failed run reports its reason and takes its own pair down, but no other run's pair."""
     project.answer("docker", answers | STAYING)
     returned, lines = project.call("run")
 
@@ -78,7 +78,7 @@ def test_failure_is_reported_and_own_pair_taken_down(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_takes_the_pair_down(project: Project, number: int) -> None:
-    """Ctrl-C, SIGTERM and a closed terminal reach the containers through Docker alone."""
+    """Ctrl-C, SIGTERM and a closed terminal end the run and take the pair down."""
     project.answer("docker", STAYING)
     process = project.start(*RUN)
     shown(process, "client | ")
@@ -92,7 +92,7 @@ def test_signal_takes_the_pair_down(project: Project, number: int) -> None:
 
 
 def test_ctrl_c_while_the_pair_is_created_takes_it_down(project: Project) -> None:
-    """Docker finishes what it creates, and then the pair is taken down."""
+    """Ctrl-C while Docker creates the pair takes it down once it is created."""
     project.answer("docker", STAYING)
     project.answer("docker", {"compose up *": "until [ -e go ]; do sleep 0.02; done; rm down"})
     process = project.start("make", "run")
@@ -111,7 +111,7 @@ def test_ctrl_c_while_the_pair_is_created_takes_it_down(project: Project) -> Non
 def test_ctrl_c_ends_the_run_at_once(
     project: Project, answers: dict[str, str], awaited: str, down: int
 ) -> None:
-    """Ctrl-C during the build and a second one during the end do not wait for Docker."""
+    """Ctrl-C during the build, or a second Ctrl-C during the end, does not wait for Docker."""
     project.answer("docker", answers | STAYING)
     process = project.start(*RUN)
     called(project, awaited)
@@ -126,7 +126,8 @@ def test_ctrl_c_ends_the_run_at_once(
 
 
 def test_demo_starts_client_first_and_names_its_exit_code(project: Project) -> None:
-    """The client starts first, and no locale loses a line."""
+    """The demo starts the client first, and its last line names the client's exit code."""
+    # No line is lost, even if the output's encoding is ASCII.
     env = {"REPLY": "another", "WRONG_REPLY": "fail", "PYTHONIOENCODING": "ascii"}
     code, lines = project.run(*DEMO, MESSAGE="\xe9", RETRY_DELAY="0.1", **env)
 
@@ -139,10 +140,8 @@ def test_demo_starts_client_first_and_names_its_exit_code(project: Project) -> N
     assert project.processes() == []
 
 
-def test_server_starts_after_a_while_if_the_log_hides_that_the_client_waits(
-    project: Project,
-) -> None:
-    """LOG_LEVEL=ERROR does not keep the server from starting."""
+def test_demo_starts_the_server_even_if_the_client_logs_nothing(project: Project) -> None:
+    """The demo starts the server after a while, even if LOG_LEVEL hides the client's wait."""
     env = {"LOG_LEVEL": "ERROR", "RETRY_DELAY": "0.1"}
     code, lines = project.call("demo", patch="pair.PATIENCE = 0.3", **env)
 
@@ -160,8 +159,8 @@ def test_ctrl_c_ends_both_processes(project: Project) -> None:
     assert project.processes() == []
 
 
-def test_port_is_below_those_that_the_system_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server's port is no ephemeral one, which a client on this host may take first."""
+def test_demo_port_is_not_ephemeral(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's port is below the ephemeral ports, which a client on this host may take."""
     for pid in (1, 19_999, 49_999):
         monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
         assert 1024 < demo.free_port() < 32_768

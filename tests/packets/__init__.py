@@ -1,1 +1,1 @@
-"""The page of packets out of captures: these tests need nothing, one of them Chromium."""
+"""The explanation of captured packets. Only one of these tests needs a program: Chromium."""

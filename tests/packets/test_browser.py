@@ -1,4 +1,4 @@
-"""The page in Chromium: wide and narrow, light and dark, opened by hand, and on paper."""
+"""The page in Chromium: wide and narrow, light and dark, clicked, and printed."""
 
 import html
 import json
@@ -13,7 +13,7 @@ from tests.lib.captures import copy_of_kept, explained
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
-# Shows the page in a frame for each view, and then what the scripts of the views return in it.
+# Shows the page in one frame for each view, then prints what the script of each view returns.
 FRAMES = """<!doctype html><body><script>
 const page = {page}, views = {views}
 for (const {{ width, style }} of views) document.body.append(
@@ -21,8 +21,8 @@ for (const {{ width, style }} of views) document.body.append(
 onload = () => document.body.innerText = JSON.stringify(
   views.map(({{ script }}, number) => frames[number].eval(`(() => {{ ${{script}} }})()`)))
 </script>"""
-# There, measure() returns the scheme, the pixels that do not fit, and whether each text has enough
-# contrast to what is behind (WCAG 2.2, 1.4.3).
+# measure() returns the color scheme, the pixels that overflow, and whether each text has enough
+# contrast with its background (WCAG 2.2, 1.4.3).
 TOOLS = """
   const all = selector => [...document.querySelectorAll(selector)]
   const seen = selector => all(selector).filter(
@@ -73,9 +73,9 @@ VIEWS += [(1280, "light", CLICK), (1280, "dark", PRINT)]
 
 @pytest.mark.parametrize("language", ["en", "pt"])
 def test_page_can_be_read_used_and_printed(tmp_path: Path, language: str) -> None:
-    """The page fits and has contrast, its controls open and close it, and on paper it asks."""
+    """The page is readable in every view, its buttons work, and a print shows the questions."""
     browser = shutil.which("chromium")
-    if not browser or Path(browser).resolve().name == "snap":  # which cannot read our files
+    if not browser or Path(browser).resolve().name == "snap":  # a snap cannot read our files
         pytest.skip("there is no chromium to look at the page with")
     capture, frames = copy_of_kept(tmp_path), tmp_path / "frames.html"
     explained(capture, LANGUAGE=language)
@@ -95,7 +95,7 @@ def test_page_can_be_read_used_and_printed(tmp_path: Path, language: str) -> Non
     )
     *read, click, paper = json.loads(html.unescape(re.sub("<.*?>", "", done.stdout)))
 
-    # Twelve answers are seen, neighbours differ in color, and nothing is loaded.
+    # Each view shows twelve answers, neighbors differ in color, and nothing is loaded.
     assert read == [[scheme, 0, True, 12, True, []] for _, scheme, _ in VIEWS[:4]]
     counts, packets, fields, first, answers, reached = click
     said = counts[0][1]

@@ -1,4 +1,4 @@
-"""The headers of packets, and whatever else may come by."""
+"""The decoding of packet headers, valid and malformed."""
 
 import struct
 from pathlib import Path
@@ -24,29 +24,29 @@ RIGHT = ODD[:50] + b"[\xfa" + ODD[52:]  # with the checksum that tcpdump calls c
 
 
 def pcap(packets: list[bytes]) -> bytes:
-    """Return a capture."""
+    """Return a capture of these packets."""
     return PCAP + b"".join(
         struct.pack("<IIII", 0, 0, len(data), len(data)) + data for data in packets
     )
 
 
 def test_fields_are_read() -> None:
-    """Each field has its value, and words that explain its name."""
+    """Each field has its value, and its name has an explanation."""
     for number, expected in FIELDS.items():
         *fields, _ = decode(KEPT_PACKETS[number], 0).fields.items()
         assert " | ".join(field.text for _, field in fields) == expected
         assert {name for name, _ in fields} <= ENGLISH.keys()
 
 
-def test_wrong_checksum_is_told_from_a_right_one() -> None:
-    """A TCP checksum that the kernel has left to the network card is wrong."""
+def test_wrong_checksum_is_reported() -> None:
+    """A TCP checksum that the kernel left to the network card is reported as wrong."""
     assert decode(KEPT_PACKETS[10], len(KEPT_PACKETS[10])).wrong
     assert not decode(RIGHT, len(RIGHT)).wrong
 
 
 @given(segments, st.data())
 def test_cut_header_is_named(data: bytes, more: st.DataObject) -> None:
-    """A packet that ends in a header names that header; in its data, the data."""
+    """A truncated packet names the header, or the data, in which it ends."""
     size = more.draw(st.integers(0, len(data) - 1))
     ends = {"Ethernet": 14, "IPv4": 34, "TCP": 34 + (data[46] >> 4) * 4, "data": len(data)}
 
@@ -54,7 +54,7 @@ def test_cut_header_is_named(data: bytes, more: st.DataObject) -> None:
 
 
 def test_unknown_or_malformed_header_is_named() -> None:
-    """A packet names the protocol that is not decoded, and the header that cannot be one."""
+    """A packet names its unknown protocol or its malformed header."""
     for at, value, kind, cut in (
         (12, b"\x86\xdd", "IPv6", ""),
         (12, b"\x12\x34", "0x1234", ""),
@@ -74,7 +74,7 @@ def test_unknown_or_malformed_header_is_named() -> None:
 
 
 def test_data_ends_where_ipv4_says() -> None:
-    """The padding of a frame is no data, and data that was not captured is reported."""
+    """The data of a packet has no padding, and data that was not captured is reported."""
     padded = decode(OK + bytes(4), len(OK) + 4)
 
     assert (padded.fields["data"].raw, padded.cut) == (b"ok", "")
@@ -82,7 +82,7 @@ def test_data_ends_where_ipv4_says() -> None:
 
 
 def test_cut_capture_is_read_up_to_the_cut(tmp_path: Path) -> None:
-    """A capture that was cut off yields each whole packet."""
+    """A truncated capture yields each whole packet."""
     capture, path = pcap([b"one", b"two"]), tmp_path / "cut.pcap"
     for size in range(len(PCAP), len(capture)):
         path.write_bytes(capture[:size])
@@ -90,5 +90,5 @@ def test_cut_capture_is_read_up_to_the_cut(tmp_path: Path) -> None:
 
 
 def test_position_of_a_fragment_is_in_bytes() -> None:
-    """The flags of a fragment and its position are shown separately."""
+    """The position of a fragment is shown in bytes, after its flags."""
     assert show("IPv4 fragment", 0x2001) == "MF 8"

@@ -19,10 +19,10 @@ from tests.lib.captures import ENGLISH, arp, client, copy_of_kept, explained, od
 from tests.lib.documents import DOCUMENTS
 from tests.lib.support import ROOT
 
-WITHOUT_END = {"html", "meta", "p", "td", "tr"}  # HTML ends these by itself
+WITHOUT_END = {"html", "meta", "p", "td", "tr"}  # HTML needs no end tag for these
 HELLO = "Ol\u00e1\n".encode()
 AGAIN = client(1, 1, "PSH ACK", HELLO)
-# Packets, each with its tag, words of its sentence, the call that sends it and the one that it
+# Each packet with its tag, a part of its sentence, the call that sends it, the call that it
 # completes at the other end, and the number of its questions.
 ORDINARY = [
     (client(0, 0, "SYN"), "SYN  seq 0", "(in the header: 4294967295); the", "connect", "", 2),
@@ -40,8 +40,8 @@ LATE_CLOSE = [packet for packet, *_ in ORDINARY[:3]]
 LATE_CLOSE += [client(1, 1, "FIN ACK"), server(1, 2, "ACK"), server(1, 2, "FIN ACK")]
 
 
-def test_ordinary_connection_is_told() -> None:
-    """Each packet has its numbers, counted from the SYNs, a sentence and the calls around it."""
+def test_ordinary_connection_is_explained() -> None:
+    """Each packet has a sentence, its calls, and its numbers relative to those of the SYNs."""
     rows = told(*(packet for packet, *_ in ORDINARY))
 
     for row, (_, tag, text, sends, completes, _) in zip(rows, ORDINARY, strict=True):
@@ -58,7 +58,7 @@ def test_ordinary_connection_is_told() -> None:
 
 
 def test_each_kind_of_arp_has_its_sentence() -> None:
-    """ARP asks, asks again, announces, replies or checks; a third host has no side."""
+    """Each kind of ARP packet has its own sentence, and a third host has no side."""
     rows = told(
         *(arp(1, 20, 10), arp(1, 30, 10), arp(1, 20, 20), arp(2, 10, 20), arp(1, 20, 10)),
         arp(1, 10, 20, to=bytes(6)),
@@ -77,8 +77,8 @@ def test_long_data_is_shortened_and_cut_data_reported() -> None:
     assert told(data[:-1])[0].text.endswith("(cut off or malformed: data)")
 
 
-def test_question_is_asked_once_where_its_packet_is() -> None:
-    """A question stands at the first packet that it is about, with its answer."""
+def test_question_is_asked_once_at_its_packet() -> None:
+    """A question appears once, with its answer, at the first packet that it is about."""
     ordinary, counts = [packet for packet, *_ in ORDINARY], [count for *_, count in ORDINARY]
     for packets, expected in (
         ([*ordinary, *ordinary], counts + [0] * len(counts)),
@@ -94,7 +94,7 @@ def test_question_is_asked_once_where_its_packet_is() -> None:
 
 
 def test_calls_are_lines_of_the_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The page shows each call that it finds once, and links to it in a folder of the project."""
+    """The page shows the source line of each call once, and links to it inside the project."""
     rows = told(*(packet for packet, *_ in ORDINARY))
     assert Page(ENGLISH, ROOT).calls.keys() == {call for row in rows for call in row.calls.values()}
     monkeypatch.setitem(pages.CALLS, "client connect", ("app/gone.py", "connect"))
@@ -114,7 +114,7 @@ def test_calls_are_lines_of_the_source(monkeypatch: pytest.MonkeyPatch, tmp_path
 @given(st.lists(odd, max_size=8))
 @settings(max_examples=40)
 def test_odd_packets_are_shown_whole(packets: list[bytes]) -> None:
-    """Any bytes are told in fields that repeat them in order, on a page whose tags are closed."""
+    """The fields of any packet repeat its bytes in order, and the page's tags are closed."""
     rows = told(*packets)
     html = Page(ENGLISH, ROOT).make(rows)
     opened, closed = (Counter(re.findall(tag, html)) for tag in (r"<(\w+)", r"</(\w+)"))
@@ -127,7 +127,7 @@ def test_odd_packets_are_shown_whole(packets: list[bytes]) -> None:
 
 
 def test_markup_is_escaped() -> None:
-    """Neither a packet's data nor a log line brings markup into the page."""
+    """Markup in a packet's data or in a log line is escaped on the page."""
     rows = [*told(client(0, 0, "ACK", b"<script>")), Row(0, "client", "<script>")]
     html = Page(ENGLISH, ROOT).make(rows)
 
@@ -160,7 +160,7 @@ def test_language_follows_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("side", "color", "start"), [("client", "34", 0), ("server", "32", 40)])
 def test_each_side_has_its_column(side: str, color: str, start: int) -> None:
-    """The client's packets are blue on the left, the server's green in the middle of a terminal."""
+    """The client's packets are blue and at the left, the server's green and in the middle."""
     row = Row(0, side, "w" * 300, decode(b"", 0), "ACK", states={side: "CLOSED"})
     text = shown(row, ENGLISH, 80)
     lines = re.sub(r"\033\[\d*m", "", text).splitlines()
@@ -172,7 +172,7 @@ def test_each_side_has_its_column(side: str, color: str, start: int) -> None:
 
 
 def test_log_line_has_its_own_time(tmp_path: Path) -> None:
-    """A log line counts at its own millisecond, or earlier if Docker got it earlier."""
+    """A log line is placed at its own time, or at Docker's time for it if that is earlier."""
     seconds = {"SERVER OK": 5.0, "2026-11-25T00:00:04.998Z": 4.999, "2026-11-25T00:00:05.000Z": 5.0}
     stamp = "server-1  | 2026-11-25T00:00:05.000000123Z "
     path = tmp_path / "packets.log"
@@ -184,15 +184,15 @@ def test_log_line_has_its_own_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "said"), [("gone", "No such"), ("packets.log", "not a capture")])
 def test_bad_capture_is_reported(tmp_path: Path, name: str, said: str) -> None:
-    """A file that is missing or no capture ends the program with one line."""
+    """A missing file, or a file that is no capture, ends the program with one line."""
     done = explained(copy_of_kept(tmp_path).with_name(name))
 
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(f".*{said}.*\n", done.stderr)
 
 
-def test_unsaved_capture_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A capture that cannot be saved, or is not whole, is told with the reason."""
+def test_unsaved_capture_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A capture that is not saved is reported with the reason."""
     explain(copy_of_kept(tmp_path), tmp_path / "nowhere" / "packets.pcap", ENGLISH)
     last = capsys.readouterr().out.splitlines()[-1]
     kept = tmp_path / "kept.pcap"
@@ -203,7 +203,7 @@ def test_unsaved_capture_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_rows_follow_each_other_in_time(tmp_path: Path) -> None:
-    """The kept run is told in order: packets, notes before them, log lines and silences."""
+    """The packets, notes, log lines and silences of a saved run appear in time order."""
     lines = explained(copy_of_kept(tmp_path)).stdout.splitlines()
     following = iter(lines)
 
@@ -225,7 +225,7 @@ def test_rows_follow_each_other_in_time(tmp_path: Path) -> None:
     ("name", "language"), [("docs/how-it-works.md", "en"), ("docs/como-funciona.md", "pt")]
 )
 def test_documents_show_the_kept_run(tmp_path: Path, name: str, language: str) -> None:
-    """Lines of packets, the table of a connection and its port are those of the kept capture."""
+    """A document shows the lines, the table and the port of the capture docs/packets.pcap."""
     document = DOCUMENTS[name]
     printed = explained(copy_of_kept(tmp_path), LANGUAGE=language).stdout
     following = iter(printed.splitlines())

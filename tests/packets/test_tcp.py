@@ -1,4 +1,4 @@
-"""What each segment of a connection is, and the states of its ends."""
+"""The kind of each segment of a connection, and the states of both ends."""
 
 import pytest
 
@@ -10,7 +10,7 @@ OPEN = [(client(0, 0, "SYN"), "syn", "SYN-SENT", "SYN-RECEIVED")]
 OPEN += [(server(0, 1, "SYN ACK"), "syn_ack", "", "ESTABLISHED")]
 OPEN += [(client(1, 1, "ACK"), "established", "", "ESTABLISHED")]
 
-# Packets, each with what it is and the new states of its sender and its receiver.
+# Each packet with its kind and the new states of its sender and its receiver.
 CONNECTIONS = {
     "refused": [
         (client(0, 0, "SYN"), "syn", "SYN-SENT", ""),
@@ -80,8 +80,8 @@ CONNECTIONS = {
 
 
 @pytest.mark.parametrize("name", CONNECTIONS)
-def test_segments_and_states(name: str) -> None:
-    """Each segment gets its kind, and each end the states that the packets prove."""
+def test_segment_has_its_kind_and_states(name: str) -> None:
+    """Each segment has its kind, and each end has the states that the packets prove."""
     packets, *expected = zip(*CONNECTIONS[name], strict=True)
     segments = follow(decode(data, len(data)) for data in packets)
 
@@ -90,7 +90,7 @@ def test_segments_and_states(name: str) -> None:
 
 
 def test_late_capture_counts_from_its_first_byte() -> None:
-    """Without a SYN, each end is counted from the first number that the capture has of it."""
+    """A capture without a SYN counts each side from that side's first captured number."""
     said, fin = client(7, 90, "PSH ACK", b"abc"), server(90, 10, "FIN ACK")
     segments = follow(decode(data, 99) for data in (said, fin, client(10, 91, "FIN ACK")))
 

@@ -1,1 +1,1 @@
-"""Functions by themselves: these tests need nothing."""
+"""Tests of single functions. They need no Docker and no root."""

@@ -3,8 +3,8 @@
 from bench.figures import median
 
 
-def test_a_target_inside_the_interval_is_undecided() -> None:
-    """A target is met or missed if the whole interval is on one side; more figures narrow it."""
+def test_target_inside_the_interval_is_undecided() -> None:
+    """A target inside the interval is undecided; a target outside it is met or missed."""
     few, many = median([8, 9, 10, 11, 12]), median([8, 9, 10, 11, 12] * 10)
 
     assert [few.verdict(12), few.verdict(11), many.verdict(11)] == ["met", "undecided", "met"]

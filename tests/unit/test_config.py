@@ -1,4 +1,4 @@
-"""The configuration: what each variable takes, and what is said of another value."""
+"""The configuration: the values that each variable accepts, and the error for other values."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,7 +12,7 @@ CONFIGS = {"server": ServerConfig, "client": ClientConfig}
 
 
 class Variable(NamedTuple):
-    """Values that are read as themselves or as another value, values that are not valid, why."""
+    """A variable with its valid values, how each is read, its invalid values and their error."""
 
     program: str
     name: str
@@ -98,16 +98,16 @@ VARIABLES = [
 
 
 def settings_of(program: str, **environ: str) -> dict[str, object]:
-    """Return what a program makes of its environment, by variable. Raises ConfigError."""
+    """Return the settings that a program reads from these variables. Raises ConfigError."""
     config = CONFIGS[program](Environment(environ))
     return {name.upper(): value for name, value in vars(config).items()}
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda row: " ".join(row[:2]))
-def test_valid_values_are_read_and_invalid_ones_refused(variable: Variable) -> None:
-    """A variable takes what the specification allows, up to its limits.
+def test_valid_values_are_read_and_invalid_values_refused(variable: Variable) -> None:
+    """A variable accepts every valid value, up to its limits.
 
-    For other values one printable line names the variable, the value and what is allowed.
+    The error for another value is one printable line: the variable, the value, what is valid.
     """
     program, name, takes, refuses, allowed = variable
     takes = dict(zip(takes, takes, strict=True)) if isinstance(takes, list) else takes
@@ -126,7 +126,7 @@ def test_valid_values_are_read_and_invalid_ones_refused(variable: Variable) -> N
 
 
 def test_protocol_sets_defaults() -> None:
-    """SERVER_PROTOCOL sets what is not set by itself, and nothing else."""
+    """SERVER_PROTOCOL changes the defaults of five variables, but no value that the user sets."""
     found = settings_of("client", SERVER_PROTOCOL="http")
     mine = {"MESSAGE": "x", "REPLY": "y", "REPLY_MATCH": "exact", "WRONG_REPLY": "fail"}
     mine |= {"SERVER_PORT": "1"}

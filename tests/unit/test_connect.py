@@ -1,4 +1,4 @@
-"""Looking a name up and connecting, without a program around it."""
+"""Name look-ups and connection attempts, as functions of app/exchange.py."""
 
 import socket
 import threading
@@ -15,19 +15,19 @@ ADDRESS = "127.0.0.1"
 
 
 def later() -> float:
-    """Return a moment that only a failing test reaches."""
+    """Return a deadline that only a failing test reaches."""
     return time.monotonic() + PATIENCE
 
 
 def failure(host: str, port: int, lookup: Lookup) -> Failed:
-    """Fail to connect."""
+    """Assert that connecting fails, and return the failure."""
     with pytest.raises(Failed) as failed:
         connect(host, port, later(), lookup)
     return failed.value
 
 
 class NameServer:
-    """Stands in for getaddrinfo: answers with these addresses, once it is allowed to."""
+    """A stand-in for getaddrinfo that returns these addresses once ``may_answer`` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
         self.queries = 0
@@ -43,8 +43,8 @@ class NameServer:
         return [(*(None,) * 4, (address, 0)) for address in self.addresses]
 
 
-def test_attempts_join_a_running_look_up_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt joins a look-up that still runs, and uses no answer from before it began."""
+def test_attempt_joins_a_look_up_only_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt joins a look-up that is still running, but never uses an earlier answer."""
     name_server = NameServer(monkeypatch, "127.0.0.9")
     lookup = Lookup()
     for _ in range(3):
@@ -53,7 +53,7 @@ def test_attempts_join_a_running_look_up_alone(monkeypatch: pytest.MonkeyPatch) 
     assert name_server.queries == 1
     name_server.may_answer.set()
     (running,) = [thread for thread in threading.enumerate() if thread.daemon]
-    running.join(PATIENCE)  # so this answer came between two attempts
+    running.join(PATIENCE)  # the first look-up ends between two attempts
     name_server.addresses = (ADDRESS,)
 
     assert lookup.addresses("server", later()) == [ADDRESS]
@@ -61,9 +61,9 @@ def test_attempts_join_a_running_look_up_alone(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_failed_look_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name without an IPv4 address, or no thread to look it up, is `unresolved` for now.
+    """A name without an IPv4 address, or a look-up without a thread, fails only this attempt.
 
-    Each address is found once; an address itself needs no look-up.
+    A duplicate address is returned once, and an IP address needs no look-up.
     """
     lookup = Lookup()
 
@@ -87,7 +87,7 @@ def test_failed_look_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @linux_only  # elsewhere loopback has one address
 def test_addresses_of_a_name_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that refuses and one that is silent leave time for the next."""
+    """A refusing address and a silent address leave time for the third address of a name."""
     host = own_address()
     with deaf() as (deaf_host, port), socket.create_server((host, port)) as listener:
         NameServer(monkeypatch, own_address(), deaf_host, host).may_answer.set()
@@ -95,8 +95,8 @@ def test_addresses_of_a_name_share_the_time(monkeypatch: pytest.MonkeyPatch) -> 
             assert sock.getpeername() == listener.getsockname()
 
 
-def test_any_address_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server's 0.0.0.0, its answer for a blocked host, is never the client's own host."""
+def test_address_0_0_0_0_gets_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client does not connect to 0.0.0.0, a name server's answer for a blocked host."""
     with socket.create_server((ADDRESS, 0)) as listener:
         NameServer(monkeypatch, "0.0.0.0").may_answer.set()
         failed = failure("server", listener.getsockname()[1], Lookup())
@@ -104,11 +104,11 @@ def test_any_address_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (failed.status, failed.cause) == (("unavailable", 69), "EADDRNOTAVAIL")
 
 
-def test_client_is_no_server_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A socket that is given the very port that it connects to, and meets itself, has failed."""
+def test_connection_to_itself_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that connects to itself, because it gets the server's port, counts as failed."""
 
     class Unlucky(socket.socket):
-        """A socket to which the system gives the port that it is about to connect to."""
+        """A socket whose local port is the port that it connects to."""
 
         def connect(self, address: Any) -> None:
             self.bind(address)

@@ -1,4 +1,4 @@
-"""How the fleet check reads Docker's answers; tests/all/swarm has it ask a real swarm."""
+"""How the fleet check reads Docker's output; tests/all/swarm runs it on a real swarm."""
 
 from typing import Any
 
@@ -34,18 +34,18 @@ LOST, NO_TASKS = "the manager has lost it", "it takes no tasks"
         ({}, "", None, "no-result", "its client is not started"),
     ],
 )
-def test_a_node_is_judged_by_its_client_first(
+def test_client_result_decides_the_node_status(
     node: dict[str, str], its_task: str, result: dict[str, Any] | None, status: str, why: str
 ) -> None:
-    """Only the expected reply is ok; any other row has its reason and the segments sent again."""
+    """The client's result decides a node's status; without it the task's or node's state does."""
     state, _, error = its_task.partition(" ")
     task = {"Status": {"State": state, "Err": error}} if state else None
 
     assert judge(READY | node, task, result) == Row("one", status, why, result or {})
 
 
-def test_a_text_is_filled_until_it_needs_full_packets() -> None:
-    """A text is filled to 4,000 bytes; a longer or invalid one stays unchanged."""
+def test_text_is_padded_until_it_needs_full_packets() -> None:
+    """A text is padded with dots to 4,000 bytes; a longer or invalid text stays unchanged."""
     dots = {
         "Testando conexão": 3983,
         r"a\r\n\\\x00": 3995,
@@ -57,8 +57,8 @@ def test_a_text_is_filled_until_it_needs_full_packets() -> None:
     assert {text: fill(text) for text in dots} == {text: text + n * "." for text, n in dots.items()}
 
 
-def test_the_rows_stand_under_their_titles() -> None:
-    """Names are flush left, numbers flush right, and an unknown number is a dash."""
+def test_table_columns_are_aligned() -> None:
+    """Text is aligned left, numbers are aligned right, and an unknown number is a dash."""
     result = {"attempts": 12} | MEASURED | {"connect_ms": None}
     rows = [Row("a-long-name", "ok", "", result), Row("b", "down", "lost", {})]
 
@@ -69,8 +69,8 @@ def test_the_rows_stand_under_their_titles() -> None:
     ]
 
 
-def test_a_check_without_end_is_refused() -> None:
-    """DEADLINE=0, with which the check would wait forever, is refused."""
+def test_check_without_a_deadline_is_refused() -> None:
+    """The fleet check refuses DEADLINE=0, which would make it wait forever."""
     for text in ("0", "0.0"):
         with pytest.raises(Problem, match="DEADLINE=0"):
             read_deadline(text)

@@ -1,4 +1,4 @@
-"""Defaults that stand in several files, and limits that must fit each other, computed."""
+"""Defaults that several files repeat, and limits that must fit each other."""
 
 import re
 from ipaddress import IPv4Address, IPv4Network
@@ -20,14 +20,14 @@ SERVER, CLIENT = ServerConfig(Environment({})), ClientConfig(Environment({}))
 SERVICES = ["server", "client"]
 EXAMPLE = {name: text or "" for name, text in dotenv_values(ROOT / ".env.example").items()}
 
-DOUBLED = 2  # by the kernel: the buffers of a socket, socket(7)
+DOUBLED = 2  # the kernel doubles the buffer sizes of a socket: socket(7)
 INTERPRETER = 24 * 2**20  # Python with app/ takes 12 MiB
-RUNC_THREADS = 6  # of its Go runtime, while runc starts a command in a container
-DESCRIPTORS = 1024  # the least that an engine allows: Engine 29
+RUNC_THREADS = 6  # threads of runc's Go runtime while it starts a command in a container
+DESCRIPTORS = 1024  # the lowest limit of any engine: Engine 29
 
 
 def defaults(config: type[ServerConfig | ClientConfig]) -> dict[str, str]:
-    """Return the variables that a program reads and that have a default, with it."""
+    """Return the variables of a program that have a default, with their defaults."""
     env = Environment({})
     config(env)
     return {name: default for name, (default, *_) in env.asked.items() if default}
@@ -41,7 +41,7 @@ NETWORK = {
 }
 READS = {"server": defaults(ServerConfig), "client": defaults(ClientConfig)}
 DEFAULTS = READS["server"] | READS["client"]
-# The server's own HOST and PORT come out of the two that the client reads.
+# Compose sets the server's HOST and PORT from SERVER_HOST and SERVER_PORT.
 DOTENV = NETWORK | {name: text for name, text in DEFAULTS.items() if name not in {"HOST", "PORT"}}
 
 HOST = f"${{SERVER_HOST-{DEFAULTS['SERVER_HOST']}}}"
@@ -59,14 +59,14 @@ def size(text: str) -> int:
 
 
 def test_example_has_every_default() -> None:
-    """.env.example contains every variable of .env with its default, as do the Dockerfiles."""
+    """.env.example has every variable with its default; the Dockerfiles have PYTHON_IMAGE's."""
     assert EXAMPLE == DOTENV
     for name in ("Dockerfile.server", "Dockerfile.client"):
         assert f"ARG PYTHON_IMAGE={DEFAULT}\n" in (ROOT / name).read_text()
 
 
 def test_compose_files_have_the_defaults_of_the_example() -> None:
-    """A default in a Compose file is that of .env.example, as ${NAME-default} and never as :-."""
+    """Each default in a Compose file is that of .env.example, as ${NAME-default}, not `:-`."""
     known = DOTENV | {"SERVER_IMAGE": "tcp-pair-server", "CLIENT_IMAGE": "tcp-pair-client"}
     for path in ("docker-compose", "deploy/stack", "examples/wait-for", "examples/wait-for-two"):
         text = re.sub(r"(?m)#.*", "", (ROOT / f"{path}.yml").read_text())
@@ -84,13 +84,15 @@ def test_compose_files_have_the_defaults_of_the_example() -> None:
         (STACK, "client", {"SERVER_HOST": "server", "SERVER_PORT": PORT, "OUTPUT": "json"}),
     ],
 )
-def test_service_gets_what_it_reads(file: Any, service: str, set_here: dict[str, str]) -> None:
-    """A service gets all its variables and no other, by name if the file does not set them."""
+def test_service_gets_exactly_its_variables(
+    file: Any, service: str, set_here: dict[str, str]
+) -> None:
+    """A service gets every variable that its program reads, and no other."""
     assert file["services"][service]["environment"] == dict.fromkeys(READS[service]) | set_here
 
 
 def test_dead_server_is_soon_unhealthy() -> None:
-    """Docker reports a server that does not reply within 20 s, and a new one within 3 s.
+    """Docker reports a dead server within 20 s, and checks a new server within 3 s.
 
     A health check has half a second to start and to report why it failed.
     """
@@ -102,37 +104,37 @@ def test_dead_server_is_soon_unhealthy() -> None:
     assert found["interval"] <= 3
 
 
-def test_stop_ends_before_docker_kills() -> None:
-    """The server has half a second beside DRAIN_TIMEOUT to end by itself."""
+def test_grace_period_is_longer_than_drain_timeout() -> None:
+    """The stop grace period is at least half a second longer than DRAIN_TIMEOUT."""
     for file in (COMPOSE, STACK):
         grace = seconds(file["services"]["server"]["stop_grace_period"])
         assert SERVER.drain_timeout + 0.5 <= grace
 
 
 def test_memory_and_descriptors_are_enough_for_all_connections() -> None:
-    """The kernel's queues take at most half of the memory, two interpreters fit in the rest.
+    """The kernel's queues take at most half of the memory; two interpreters fit in the rest.
 
-    MAX_CONNECTIONS fits in the descriptors of every engine, so no warning is logged.
+    Every engine allows enough descriptors for MAX_CONNECTIONS.
     """
     queues = SERVER.max_connections * 2 * DOUBLED * server.QUEUE_BYTES
     limit = size(COMPOSE["services"]["server"]["mem_limit"])
     assert queues <= limit / 2
-    # The server, and a health check beside it.
+    # One interpreter runs the server, the other a health check.
     assert queues + 2 * INTERPRETER <= limit
     assert SERVER.max_connections + server.OWN_DESCRIPTORS <= DESCRIPTORS
 
 
 def test_deadline_leaves_time_for_retries() -> None:
-    """A client whose attempts take as long as they may makes at least four."""
+    """DEADLINE leaves time for four attempts, even if each attempt takes its maximum time."""
     attempt = CLIENT.retry_delay + CLIENT.connect_timeout + CLIENT.reply_timeout
     assert 4 * attempt <= CLIENT.deadline
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_processes_and_log_are_limited(service: str) -> None:
-    """A program, its health check and a docker exec fit in pids_limit, which bounds a fork bomb.
+    """pids_limit allows a program, its health check and a docker exec, but no fork bomb.
 
-    The log has a limit, and at a rotation its last part stays.
+    A log file has at most 1 MiB, and a rotation keeps the previous file.
     """
     limits = COMPOSE["services"][service]
     assert 1 + 2 * RUNC_THREADS <= limits["pids_limit"] <= 32
@@ -141,7 +143,7 @@ def test_processes_and_log_are_limited(service: str) -> None:
 
 
 def test_fixed_addresses_are_outside_ip_range() -> None:
-    """Docker gives neither fixed address to another container."""
+    """The fixed addresses are outside IP_RANGE, so Docker gives them to no other container."""
     subnet, dynamic = IPv4Network(EXAMPLE["SUBNET"]), IPv4Network(EXAMPLE["IP_RANGE"])
     assert dynamic.subnet_of(subnet)
     for name in ("SERVER_HOST", "CLIENT_HOST"):
@@ -151,7 +153,7 @@ def test_fixed_addresses_are_outside_ip_range() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_stack_has_the_limits_of_compose(service: str) -> None:
-    """A service may do on a swarm what it may do with Compose, and no more."""
+    """A service has the same limits in the stack as in the Compose file."""
     compose, stack = COMPOSE["services"][service], STACK["services"][service]
     limits = stack["deploy"]["resources"]["limits"]
     assert size(limits["memory"]) == size(compose["mem_limit"])
@@ -160,7 +162,7 @@ def test_stack_has_the_limits_of_compose(service: str) -> None:
         assert stack[shared] == compose[shared]
 
 
-def test_largest_exchange_passes_a_long_path() -> None:
-    """The largest message and reply take half of REPLY_TIMEOUT on a path of 50 ms each way."""
+def test_largest_exchange_fits_in_reply_timeout() -> None:
+    """The largest exchange takes at most half of REPLY_TIMEOUT if a round trip takes 100 ms."""
     round_trips = 2 * 65536 / server.QUEUE_BYTES
     assert round_trips * 0.1 <= CLIENT.reply_timeout / 2

@@ -1,4 +1,4 @@
-"""The look at addresses and time-outs before any container is started."""
+"""The checks of addresses and time-outs before any container starts."""
 
 import re
 from ipaddress import IPv4Address
@@ -23,18 +23,18 @@ NARROW = EXAMPLE | {
 
 
 def network(name: str, *subnets: str) -> dict[str, Any]:
-    """Return a network, as Docker shows it."""
+    """Return a network as Docker describes it."""
     return {"Name": name, "IPAM": {"Config": [{"Subnet": subnet} for subnet in subnets] or None}}
 
 
-# Docker's own, and one with no IPv4 address.
+# Docker's own networks, and a network without IPv4.
 NETWORKS = [network("bridge", "172.17.0.0/16"), network("host"), network("six", "fd00::/64")]
 
 
 def judge(*networks: dict[str, Any], local: str = "", pair: str = "", **lines: str) -> None:
-    """Check these lines of .env on a host with these networks and an address of its own.
+    """Check these lines of .env on a host with these networks and this local address.
 
-    The network of the pair is the named external one, or its own.
+    ``pair`` is the name of an external network; without it the pair has its own network.
     """
     lines = EXAMPLE | lines
     pool = {name.lower(): lines[name] for name in ("SUBNET", "IP_RANGE")}
@@ -51,14 +51,14 @@ def judge(*networks: dict[str, Any], local: str = "", pair: str = "", **lines: s
 
 
 def given(text: str) -> dict[str, str]:
-    """Return the lines for .env that a text gives."""
+    """Return the lines for .env that a text proposes."""
     return dict(re.findall(r"^  (\w+)=(\S+)$", text, re.MULTILINE))
 
 
-def test_preflight_leaves_to_docker_what_docker_refuses(capsys: pytest.CaptureFixture[str]) -> None:
-    """Preflight is silent about lines that work and about those that Docker itself refuses.
+def test_preflight_is_silent_about_what_docker_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    """Preflight is silent about lines that work, and about lines that Docker itself refuses.
 
-    The pair's own network with another subnet passes, and so does an external one.
+    An old network of the pair with another subnet passes, and so does an external network.
     """
     for lines in ({}, {"CLIENT_HOST": "192.168.15.1"}, NARROW):
         judge(network("x_pair", "192.168.0.0/16"), **lines)
@@ -69,8 +69,8 @@ def test_preflight_leaves_to_docker_what_docker_refuses(capsys: pytest.CaptureFi
     assert capsys.readouterr().out == ""
 
 
-def test_overlap_is_refused_with_lines_that_fit() -> None:
-    """An overlap is refused with the network's name, how to remove it, and lines for .env."""
+def test_overlap_error_proposes_lines_that_fit() -> None:
+    """The error for an overlap names the network, the command to remove it, and lines for .env."""
     minikube = network("minikube", "192.168.0.0/20")
     with pytest.raises(Problem) as caught:
         judge(minikube)
@@ -84,8 +84,8 @@ def test_overlap_is_refused_with_lines_that_fit() -> None:
 
 
 def test_address_that_may_not_work_gets_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    """The host's own address, and one inside IP_RANGE, pass with a warning and lines that fit."""
-    for lines in (EXAMPLE, NARROW):  # the usual, and a subnet too narrow for ours
+    """An address of the host, or inside IP_RANGE, gets a warning and lines that fit."""
+    for lines in (EXAMPLE, NARROW):  # the default subnet, and a narrower subnet
         for name in ("SERVER_HOST", "CLIENT_HOST"):
             judge(local=lines[name], **lines)
             said = capsys.readouterr().out
@@ -103,14 +103,14 @@ def test_address_that_may_not_work_gets_a_warning(capsys: pytest.CaptureFixture[
     [
         *(("3s", "2.9", True), ("3s", "3", False), ("3s", "600.5", False)),
         *(("1m30s", "89", True), ("1m30s", "90", False)),
-        *((None, "9", True), (None, "10", False)),  # Docker's own is 10 seconds
-        *(("3s", "soon", True), ("3s", None, True)),  # the server refuses it, or has its default
+        *((None, "9", True), (None, "10", False)),  # Docker's default is 10 s
+        *(("3s", "soon", True), ("3s", None, True)),  # the server refuses it, or uses its default
     ],
 )
-def test_drain_that_docker_may_cut_short_gets_a_warning(
+def test_drain_timeout_above_the_grace_period_gets_a_warning(
     grace: str | None, drain: str | None, fits: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A DRAIN_TIMEOUT not below the stop grace period passes with a warning."""
+    """A DRAIN_TIMEOUT that is not below the stop grace period gets a warning."""
     check_drain({"environment": {"DRAIN_TIMEOUT": drain}, "stop_grace_period": grace})
 
     said = capsys.readouterr().out
@@ -118,7 +118,7 @@ def test_drain_that_docker_may_cut_short_gets_a_warning(
     assert fits or re.match(rf"DRAIN_TIMEOUT={drain} is not below .* DRAIN_TIMEOUT=2 ", said)
 
 
-def test_kernel_knows_its_own_addresses() -> None:
-    """An address is told apart from others without sending anything."""
+def test_only_an_own_address_is_local() -> None:
+    """Only an address of this host counts as local."""
     addresses = ("127.0.0.1", "192.0.2.254", "255.255.255.255")
     assert [is_local(IPv4Address(address)) for address in addresses] == [True, False, False]

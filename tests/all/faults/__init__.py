@@ -1,1 +1,1 @@
-"""Needs Linux and strace, or Docker, which then runs these tests in an image that has it."""
+"""Failing system calls. These tests need strace on Linux, or Docker and an image with strace."""

@@ -1,4 +1,4 @@
-"""Where these tests run: here if strace is here, else in an image."""
+"""Run these tests on this host if it has strace, else in an image."""
 
 import shutil
 

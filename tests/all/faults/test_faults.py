@@ -1,4 +1,4 @@
-"""Every system call of both programs fails once, and SIGTERM comes at each of the server."""
+"""Every system call of both programs fails once, and SIGTERM arrives at each server call."""
 
 import itertools
 import os
@@ -21,17 +21,17 @@ from tests.lib.support import PATIENCE, until
 
 pytestmark = pytest.mark.xdist_group("faults")
 
-# What happened, by scenario, call and error; more than one, where it differs from place to place.
+# The outcomes by scenario, call and error: several if they differ from place to place.
 Seen = dict[tuple[str, str, str], set[str]]
 WANTS_ALL = os.environ.get("FAULTS") == "all"  # each error at each place
-# Without these a first run makes other calls before main than the next: its bytecode is written,
-# and the home directory asked for.
+# Without these the first run makes other calls before main than the next run: it writes bytecode
+# and looks for the home directory.
 ENVIRONMENT = {"HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
 LONG_REPLY = b"x" * 65536
 
 
 def exchanges(sock: socket.socket, count: int) -> Iterator[None]:
-    """Send a byte, which the log escapes, and read the reply; at each yield one is pending."""
+    """Send a byte, yield while its reply is pending, then read the reply; do this again."""
     for _ in range(count):
         sock.sendall(b"\n")
         if not sock.recv(1, socket.MSG_PEEK):
@@ -48,7 +48,7 @@ def visit(address: Address) -> None:
 
 
 def stay(address: Address) -> Iterator[None]:
-    """Be a slow client, that has a reply pending at each yield, until it has read the last."""
+    """Be a slow client with a pending reply at each yield."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(PATIENCE)
@@ -58,8 +58,8 @@ def stay(address: Address) -> Iterator[None]:
 
 
 def server(fault: Fault | None, trace: Path) -> str:
-    """Have a client that is idle, one that makes room for others, one with a reply pending."""
-    address = own_address(), 8888  # not 0: the log, which would tell it, may fail
+    """Run a server with an idle client, an evicted client, and a client with a pending reply."""
+    address = own_address(), 8888  # not 0: the log may fail, which would name the port
     env = {"HOST": address[0], "PORT": "8888", "REPLY": LONG_REPLY.decode()}
     env |= {"MAX_CONNECTIONS": "2", "IDLE_TIMEOUT": "2"} | ENVIRONMENT
     lost = 0
@@ -72,11 +72,11 @@ def server(fault: Fault | None, trace: Path) -> str:
 
         first = until(arrive, is_right=lambda sock: sock or program.process.poll() is not None)
         if first and not fault:
-            assert receive(first) == b""  # only here, because it takes its time
+            assert receive(first) == b""  # only without a fault, because it is slow
             arrive()
 
         def stop() -> None:
-            # Where it has come as a fault, once must be enough.
+            # If this signal is the fault, it must be enough.
             if not fault or fault.error != SIGNAL or not has_struck(trace, fault):
                 program.signal(signal.SIGTERM)
 
@@ -103,13 +103,13 @@ def server(fault: Fault | None, trace: Path) -> str:
 
 
 def answer(sock: socket.socket) -> None:
-    """Be a server."""
+    """Reply to one message, as a server does."""
     if sock.recv(100):
         sock.sendall(REPLY)
 
 
 def client(host: str, fault: Fault | None, trace: Path) -> str:
-    """Be closed once, then get the reply."""
+    """Run a client whose first connection is closed, and whose second gets the reply."""
     connections = itertools.count()
 
     def serve(sock: socket.socket) -> None:
@@ -135,7 +135,7 @@ def client(host: str, fault: Fault | None, trace: Path) -> str:
     return f"{'tries again and ' if failed or result['attempts'] > 2 else ''}gets the reply"
 
 
-# And of which calls the faults are looked at.
+# Each scenario, and the calls that fail in it.
 SCENARIOS: dict[str, tuple[Callable[[Fault | None, Path], str], Iterable[str]]] = {
     "server": (server, ERRORS),
     "client": (partial(client, ""), ERRORS),
@@ -145,7 +145,7 @@ SCENARIOS: dict[str, tuple[Callable[[Fault | None, Path], str], Iterable[str]]] 
 
 @pytest.fixture(scope="module")
 def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
-    """Collect what happens, and write a table with a row for the errors with the same outcome."""
+    """Collect the outcomes, and write a table with one row for errors with the same outcome."""
     seen: Seen = {}
     yield seen
     if not WANTS_ALL or request.session.testsfailed:
@@ -164,7 +164,7 @@ def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
 
 
 def faults_of(reached: dict[str, list[int]], *signals: str) -> Iterator[Fault]:
-    """Yield every fault; or fewer, with each error at one place, and at each place an error."""
+    """Yield every fault, or a selection in which each error and each place occurs."""
     for call, numbers in reached.items():
         errors = [*signals, *ERRORS[call].split()]
         some = zip(itertools.cycle(numbers), itertools.cycle(errors), strict=False)
@@ -176,12 +176,12 @@ def faults_of(reached: dict[str, list[int]], *signals: str) -> Iterator[Fault]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_failed_call_is_handled(name: str, tmp_path: Path, seen: Seen) -> None:
-    """A program passes over a failed system call, tries again or ends as specified."""
+    """A program survives a failed system call, tries again, or ends as specified."""
     scenario, calls = SCENARIOS[name]
     scenario(None, tmp_path / "trace")
     made = places(tmp_path / "trace")
     reached = {call: made[call] for call in calls if call in made}
-    assert "openat" not in reached  # that of getaddrinfo(3) aside
+    assert "openat" not in reached  # only getaddrinfo(3) may open files
     wrong: dict[Fault, str] = {}
     struck = set()
 
@@ -189,9 +189,9 @@ def test_failed_call_is_handled(name: str, tmp_path: Path, seen: Seen) -> None:
         trace = tmp_path / "-".join(map(str, fault))
         try:
             happened, failed = scenario(fault, trace), ""
-        except Exception as error:  # noqa: BLE001 - collected, and told at the end
+        except Exception as error:  # noqa: BLE001 - reported at the end
             happened, failed = "", repr(error)
-        # Runs differ a little, and so do the places: some are not reached, or before main.
+        # Runs differ a little: a place may not be reached, or may be before main.
         if not has_struck(trace, fault):
             return
         struck.add(fault.call)
@@ -200,7 +200,7 @@ def test_failed_call_is_handled(name: str, tmp_path: Path, seen: Seen) -> None:
         else:
             seen.setdefault((name, fault.call, fault.error), set()).add(happened)
 
-    # strace sends a signal to the main thread, which in the client never gets one.
+    # strace signals the main thread, but in the client another thread takes the signals.
     signals = [SIGNAL] if name == "server" else []
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
         list(pool.map(strike, faults_of(reached, *signals)))
@@ -219,7 +219,7 @@ def test_failed_call_is_handled(name: str, tmp_path: Path, seen: Seen) -> None:
 def test_error_in_the_exchange_has_its_status(
     call: str, error: str, exit_code: int, status: str, tmp_path: Path
 ) -> None:
-    """What the server ends is `closed`, what this host or the network breaks `unavailable`."""
+    """An end by the server is `closed`, and an error of this host or network is `unavailable`."""
     fault = Fault(call, "1+", error)
     env = {"DEADLINE": "30", "RETRY_DELAY": "60", "OUTPUT": "json"}  # time for one attempt
     with listening(answer) as address:

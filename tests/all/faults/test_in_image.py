@@ -1,4 +1,4 @@
-"""The same where this host has no strace: in a container of the image of services."""
+"""The tests of this folder in a container, for a host without strace."""
 
 import subprocess
 from pathlib import Path
@@ -11,8 +11,8 @@ FAULTS = ROOT / "tests/all/faults"
 
 
 @pytest.mark.timeout(3600)
-def test_in_image(services_image: str) -> None:
-    """Every test of this folder holds with the image's Python and strace."""
+def test_faults_are_handled_in_an_image(services_image: str) -> None:
+    """The tests of this folder pass with the Python and the strace of an image."""
     packages = Path(pytest.__file__).parent.parent
     command = ["docker", "run", "--rm", "--init", "--network=none", f"--workdir={ROOT}"]
     command += [f"--volume={ROOT}:{ROOT}:ro", f"--volume={FAULTS}:{FAULTS}"]

@@ -1,1 +1,1 @@
-"""The server under thousands of clients: Linux, both cores for some seconds, 12,000 descriptors."""
+"""The server under load. These tests need Linux, two cores and 12,000 descriptors."""

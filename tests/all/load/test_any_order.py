@@ -1,8 +1,8 @@
-"""Clients that do what they can in any order, and a model that says what each of them must see.
+"""Clients act in any order, and a model predicts what each client must see.
 
-Where the server or the kernel has a choice (what it takes of a large reply, what it reads in one
-piece), the model has bounds. Which connection has ended, and why, is in the log at DEBUG: held are
-that it may have, that its client sees it so, and that the summary counts it.
+If the server or the kernel has a choice (how much of a large reply it takes, how much it reads at
+once), the model has bounds. The log at DEBUG names each connection that ends, and the reason. The
+test checks that the model allows this end, that the client sees it, and that the summary counts it.
 """
 
 import math
@@ -39,27 +39,27 @@ SECONDS = os.environ.get("SOAK_SECONDS")
 ROOM = 4  # connections
 IDLE = 0.1  # seconds
 SMALL, LARGE = "SERVER OK - STATUS 200", "".join(f"{number:08x}" for number in range(8192))
-KERNEL = 50_000  # bytes: more than it takes of replies to a client that does not read
+KERNEL = 50_000  # bytes: more than it takes for a client that does not read
 CLIENTS = st.integers(0, 11)
 ACCEPTED = re.compile(r"DEBUG (\S+) connected")
 ENDED = re.compile(r"DEBUG (\S+) (idle|evicted|failed|reset|closed by the peer|stopped)")
-# What must have come up, or it was not held.
+# These must occur, or the test has not checked them.
 CASES = {"idle", "evicted", "failed", "reset", "closed by the peer", "stopped", "torn"}
 CASES |= {"read as one", "caught up", "only one to evict", "health check evicted", "not accepted"}
 CASES |= {"answered at the stop", "sent to its end at the stop", "stopped at once"}
 
 
 class Client:
-    """What the model knows of one connection; a step is one thing that somebody does."""
+    """The model of one connection. A step is one action of a client or on the server."""
 
     def __init__(self, sock: socket.socket, reply: bytes, began: float, step: int) -> None:
         self.sock, self.name, self.reply = sock, name(sock), reply
         self.counts = not self.name.startswith(HEALTH_ADDRESS)
-        self.received = self.least = self.most = 0  # bytes, and replies that its messages draw
+        self.received = self.least = self.most = 0  # bytes; then bounds for its number of replies
         self.active_at = began  # at the earliest
-        self.first, self.last = step, step  # a byte moved last between these steps
+        self.first, self.last = step, step  # the last byte moved between these steps
         self.half_closed = self.gone = self.late = False
-        self.how = ""  # it has ended: "end" or "reset"
+        self.how = ""  # the way it ended: "end" or "reset"
         self.may_be = {"idle", "evicted"}
 
     @property
@@ -69,11 +69,11 @@ class Client:
 
     @property
     def is_sure(self) -> bool:
-        """Whether a server that runs has sent all replies: they are small, or read."""
+        """Whether a running server has sent all replies: they are small, or already read."""
         return self.is_settled or len(self.reply) < 100
 
     def read(self, size: float = math.inf) -> None:
-        """Read so many bytes of replies, unless it ends before."""
+        """Read this many bytes of replies, or fewer if the connection ends."""
         while size and not self.how:
             try:
                 data = self.sock.recv(int(min(size, 65536)))
@@ -87,19 +87,19 @@ class Client:
             self.how = "" if data else "end"
 
     def say(self, messages: list[bytes], step: int, idle: float, frozen: float) -> None:
-        """Send messages; what is sent apart may be read as one.
+        """Send messages; the server may read several messages as one chunk.
 
-        ``frozen`` is the time since when the server stands still, or 0.
+        ``frozen`` is the time at which the server was suspended, or 0.
         """
         began, was_settled, was_sure = time.monotonic(), self.is_settled, self.is_sure
-        # A server that runs has read the one before, if its reply is the only one left to send.
+        # A running server has read the previous message if only its reply is left to send.
         alone = was_sure or self.received >= (self.most - 1) * len(self.reply)
         is_another = was_settled or (alone and self.least == self.most and not frozen)
         for message in messages:
             self.most += 1
             with suppress(ConnectionError):  # it has just become idle
                 self.sock.sendall(message)
-        # It may have become so before, but not while the server stands still.
+        # It may have become idle before, but not while the server is suspended.
         self.late = (frozen or time.monotonic()) >= self.active_at + idle
         self.least += is_another and not self.late
         if was_settled and not self.late:
@@ -120,7 +120,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.frozen_since = 0.0
 
     @initialize(
-        is_large=st.booleans(),  # not the reply itself, with which a failure would be long
+        is_large=st.booleans(),  # not the reply itself, which would make a failure's report long
         idle=st.sampled_from([0, 0, IDLE]),
         stop=st.sampled_from(["in order", "after standing still", "at once"]),
     )
@@ -136,9 +136,9 @@ class AnyOrder(RuleBasedStateMachine):
         client.say(messages, self.step, self.idle, self.frozen_since)
 
     def pick(self, which: int, *, writes: bool = False, settled: bool = False) -> Client:
-        """Return one of the clients that are there, a new one if there is none.
+        """Return one of the open clients, or a new client if none is open.
 
-        By number: what hypothesis draws must not depend on who has become idle meanwhile.
+        ``which`` is a number, because hypothesis must not draw by which clients have become idle.
         """
         there = [
             client
@@ -151,7 +151,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def new_client(self, source: str = "") -> Client:
         sock = socket.socket()
-        # Soon full; and with segments as on a wire, since one of 64 KiB would wait for room.
+        # A small buffer, and segments as on a wire: a segment of 64 KiB would wait for room.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
         sock.settimeout(PATIENCE)
@@ -175,7 +175,7 @@ class AnyOrder(RuleBasedStateMachine):
         reads=st.booleans(),
     )
     def send(self, which: int, messages: list[bytes], apart: bool, reads: bool) -> None:
-        """Send a message, a part of one, or many; then read what must come, or nothing."""
+        """Send messages or parts of messages; then read the replies that are due, or nothing."""
         client = self.pick(which, writes=True, settled=reads)
         for some in [[message] for message in messages] if apart else [messages]:
             self.say(client, some)
@@ -197,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(which=CLIENTS, reads=st.booleans())
     def half_close(self, which: int, reads: bool) -> None:
-        """Send no more, and read all there is or nothing."""
+        """Shut the connection down for writing; then read until its end, or nothing."""
         client = self.pick(which, writes=True)
         client.may_be.add("closed by the peer")
         client.half_closed = True
@@ -214,7 +214,7 @@ class AnyOrder(RuleBasedStateMachine):
             client.may_be.add("reset" if client.most else "failed")
         elif client.is_settled:
             client.may_be.add("closed by the peer")
-        else:  # with replies that are not read, close(2) resets too
+        else:  # with unread replies, close(2) resets too
             client.may_be |= {"reset"} if resets else {"reset", "closed by the peer"}
             if self.frozen_at or not client.is_sure:
                 client.may_be.add("failed")
@@ -229,13 +229,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.server.thaw()
         for client in self.open.values():
             if client.last >= self.frozen_at:
-                client.last = self.step  # what has come meanwhile is read now
+                client.last = self.step  # the server now reads pending input
         self.frozen_at, self.frozen_since = 0, 0.0
 
     @precondition(lambda self: self.idle < math.inf)
     @rule(which=CLIENTS, stands_still=st.booleans())
     def let_time_pass(self, which: int, stands_still: bool) -> None:
-        """Let who is silent become idle; one has spoken since, if the server stands still."""
+        """Let silent clients become idle; if the server is suspended, one client sends first."""
         if not (self.frozen_at or stands_still):
             until(self.settle, is_right=lambda _: not self.open)
             return
@@ -248,10 +248,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def settle(self) -> None:
-        """Wait until a server that runs has done what there is to do, and see that it was right."""
+        """Wait until a running server has nothing left to do, and check what it did."""
         self.step += 1
         if not self.frozen_at:
-            # A busy machine may be slow to hand over even what this socket has taken.
+            # A busy machine may be slow to deliver even what this socket has taken.
             until(
                 self.look, is_right=lambda there: not any(map(self.is_on_its_way, there)), pause=0
             )
@@ -260,20 +260,20 @@ class AnyOrder(RuleBasedStateMachine):
                 client.may_be.discard("not accepted")
 
     def is_on_its_way(self, client: Client) -> bool:
-        """Tell whether a connection, or what has been sent on it, has not got to the server."""
+        """Tell whether a connection, or data sent on it, has not yet reached the server."""
         if client.gone or client.how:
             return False
         return client.name not in self.accepted or unacknowledged(client.sock)
 
     def is_done(self, there: list[Client]) -> bool:
-        """Tell whether those who have left are gone, and those who are there have room."""
+        """Tell whether no connection that must end is left, and the others are within the limit."""
         left = (one.gone or one.how or (one.half_closed and one.is_sure) for one in there)
         # One more, if one of them is a health check.
         room = ROOM + any(not one.counts for one in there)
         return len(there) <= room and not any(left)
 
     def look(self) -> list[Client]:
-        """Hold each end that is new in the log to the model; return who is left."""
+        """Compare each new end in the log with the model; return the clients that are left."""
         lines = self.server.log[self.lines :]
         self.lines += len(lines)
         self.accepted.update(found[1] for found in filter(None, map(ACCEPTED.fullmatch, lines)))
@@ -313,17 +313,17 @@ class AnyOrder(RuleBasedStateMachine):
             self.server.__exit__(*sys.exc_info())
 
     def stop(self) -> None:
-        """Stop in whatever state that is: everybody reads what is left, or there is no time."""
+        """Stop the server in any state. Its clients read the rest, unless it stops at once."""
         if self.stands_still and not self.frozen_at:
             self.freeze_or_thaw()
             for _ in range(ACCEPT_BATCH + 1):
                 self.say(self.new_client(), [MESSAGE])
-            # Of the silent, the one to evict, unless what has come is read before it is chosen.
+            # This client would be evicted, unless the server reads its message first.
             self.say(self.pick(0, writes=True, settled=True), [MESSAGE])
         elif not self.frozen_at:
             self.send(0, [MESSAGE] * 8, apart=True, reads=False)
         for client in self.open.values():
-            if not client.is_sure:  # what waits behind a pending reply is not answered any more
+            if not client.is_sure:  # messages behind a pending reply get no reply
                 client.least = min(client.least, client.received // len(self.reply) + 1)
         for number in (signal.SIGTERM, signal.SIGINT)[: 1 + self.at_once]:
             self.server.signal(number)
@@ -331,7 +331,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.freeze_or_thaw()
         for client in self.open.values():
             client.may_be |= {"stopped", "failed"} if self.at_once else {"closed by the peer"}
-            client.may_be |= set() if client.most else {"stopped"}  # nobody waits for the silent
+            client.may_be |= set() if client.most else {"stopped"}  # a stop does not wait for these
             client.late |= self.at_once and was_frozen
             if not (self.at_once or client.gone):
                 if not client.is_sure:
@@ -363,11 +363,11 @@ class AnyOrder(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.timeout(float(SECONDS or 20) * 5 + 100)
-def test_any_order() -> None:
-    """In any order of events each client sees what it must, and the summary counts it."""
+def test_client_sees_what_the_model_predicts() -> None:
+    """Each client sees what the model predicts, in any order of events."""
     seen: Counter[str] = Counter()
     run_state_machine_as_test(
-        lambda: AnyOrder(seen),  # type: ignore[arg-type] # what makes one will do, it says
+        lambda: AnyOrder(seen),  # type: ignore[arg-type] # a factory works too
         settings=settings(
             max_examples=int(3 * float(SECONDS or 20)),
             stateful_step_count=25,

@@ -14,19 +14,19 @@ from tests.lib.support import PATIENCE, linux_only
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("load"), linux_only]
 
-WAVE = 100  # at once, ahead of the ordinary client
+WAVE = 100  # silent clients before each exchange of the ordinary client
 QUIET = 2.0  # seconds
 
 
 def time_of_exchanges(server: Server, count: int = 1) -> float:
-    """Be an ordinary client, with a connection for each exchange; return the longest time."""
+    """Make exchanges as an ordinary client, each on a new connection; return the longest time."""
     longest = 0.0
     for _ in range(count):
         began = time.monotonic()
         with socket.socket() as sock:
             sock.bind((own_address(), 0))
-            # Connects and sends in one system call: between two of them this process may wait for
-            # the CPU, and is for so long one of the silent, which have to make room.
+            # Connects and sends in one system call. Between two calls this process may wait for
+            # the CPU: then this client is silent and may be closed to make room.
             sock.sendto(MESSAGE, socket.MSG_FASTOPEN, server.address)
             sock.settimeout(PATIENCE)
             assert receive(sock, len(REPLY)) == REPLY
@@ -34,8 +34,8 @@ def time_of_exchanges(server: Server, count: int = 1) -> float:
     return longest
 
 
-def test_silent_clients_keep_nobody_out() -> None:
-    """Ten times as many silent clients as there is room for cost others nothing, nor the host."""
+def test_silent_clients_do_not_keep_others_out() -> None:
+    """A crowd of 10,000 silent clients does not delay an ordinary client."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 12_000:
         pytest.skip(f"12,000 file descriptors are needed, and only {hard} allowed here")
@@ -48,17 +48,17 @@ def test_silent_clients_keep_nobody_out() -> None:
             for _ in range(10_000 // WAVE):
                 for _ in range(WAVE):
                     crowd.enter_context(server.connect())
-                # Accepted in turn: once this one is served, the backlog is empty again.
+                # Clients are accepted in order: after this exchange the backlog is empty.
                 assert time_of_exchanges(server) < 1
             assert server.usage.num_fds() - own <= 1000
             used = sum(server.usage.cpu_times())
-            time.sleep(QUIET)  # that is what is measured
+            time.sleep(QUIET)  # the time that is measured
             assert sum(server.usage.cpu_times()) - used < 0.01 * QUIET
 
             assert time_of_exchanges(server, 200) < 1
 
         with ExitStack() as stack:
-            # One by one, since the first go while the last come.
+            # One by one: clients of the crowd may still be leaving while these connect.
             kept = [stack.enter_context(server.connect()) for _ in range(1000)]
             for sock in kept * 2:
                 exchange(sock)

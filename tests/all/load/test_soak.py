@@ -1,4 +1,4 @@
-"""All at once, for SOAK_SECONDS: ordinary load, and everything that is hostile in small."""
+"""Ordinary and hostile clients at the same time, for SOAK_SECONDS."""
 
 import os
 import random
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.xdist_group("load")
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
 
-# A page here or there that is used for the first time late: measured, it is 4 KiB. In 20 s there
-# are over 50,000 connections after the first quarter: a leak of 6 bytes for each is more than this.
+# Some memory pages are first used late: 4 KiB measured. In 20 s there are over 50,000 connections
+# after the first quarter, so a leak of 6 bytes for each connection is above this.
 TOLERANCE = 256 * 1024
 
 
 def visit(server: Server, chance: random.Random) -> None:
-    """Connect, and exchange, half-close, never read or keep silent; then end or reset."""
+    """Connect, and exchange, half-close, never read or stay silent; then close or reset."""
     with connect(server.address) as sock:
         match chance.randrange(9):
             case 0:
@@ -41,20 +41,20 @@ def visit(server: Server, chance: random.Random) -> None:
                 with suppress(BlockingIOError):
                     for _ in range(chance.randrange(100)):
                         sock.send(b"." * 65536)
-        # What ends in order a host with a firewall remembers for two minutes (conntrack), and it
-        # drops packets when it has to remember too much.
+        # A firewall (conntrack) remembers a closed connection for two minutes, and drops packets
+        # once its table is full.
         if chance.random() < 0.9:
             reset(sock)
 
 
 def mix(server: Server, seconds: float) -> None:
-    """Let clients come again and again, until the time is over and no connection is left."""
+    """Run clients in a loop until the time is over, and wait until no connection is left."""
     own, end = server.usage.num_fds(), time.monotonic() + seconds
 
     def repeat(number: int) -> None:
         chance = random.Random(number)
         while time.monotonic() < end:
-            # Whoever is silent has to make room: here that may happen to each.
+            # Silent clients are closed to make room: here any client may be silent.
             with suppress(ConnectionError):
                 visit(server, chance)
 
@@ -66,8 +66,8 @@ def mix(server: Server, seconds: float) -> None:
 @linux_only
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
-def test_soak_leaves_no_memory_and_no_descriptor() -> None:
-    """The server ends with the memory and the descriptors that it had at the first quarter."""
+def test_soak_leaks_no_memory_and_no_descriptor() -> None:
+    """The server does not grow in memory or descriptors after the first quarter of the load."""
     with Server(MAX_CONNECTIONS="4") as server:
         server.wait_for("listening")
         mix(server, SECONDS / 4)

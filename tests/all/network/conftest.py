@@ -1,4 +1,4 @@
-"""What these tests need: root, on Linux, where it may make networks."""
+"""Skip these tests unless they run as root on Linux and can make networks."""
 
 import pytest
 

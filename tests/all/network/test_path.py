@@ -31,19 +31,19 @@ def pairs(document: Document) -> list[tuple[Command, Command]]:
 
 
 SMALL, LARGE = pairs(PAGE)
-# Once, since both languages have the same.
+# Each pair once, because both languages have the same pairs.
 PAIRS = {one.text + two.text: (one, two) for each in DOCUMENTS.values() for one, two in pairs(each)}
-# The table of causes: the rule that makes each, and the command to run with its answer.
+# The table of causes: the rule that makes each cause, the command to run, and its output.
 ROWS = [[re.findall("`(.+?)`", cell) for cell in row] for row in PAGE.tables[0][1:]]
 MADE_BY = {cause: made[-1] for [cause], made, _ in ROWS if made}
 ASK = {cause: (command, answer) for [cause], _, (command, answer) in ROWS}
-# One attempt, since there is no time for another.
+# One attempt: there is no time for a second attempt.
 ONCE = {"CONNECT_TIMEOUT": "2.5", "REPLY_TIMEOUT": "0.5", "RETRY_DELAY": "100"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with the one file."""
+    """Make a folder with tcp-pair.pyz in it."""
     folder = tmp_path_factory.mktemp("hosts")
     build_pyz(folder / "tcp-pair.pyz")
     return folder
@@ -58,12 +58,12 @@ def a() -> Iterator[Host]:
 
 @pytest.fixture
 def b(a: Host) -> Iterator[Host]:
-    """Make B, the client's host, and the wire to A, both at the addresses of the page."""
+    """Make B, the client's host, and a link to A, with the addresses of docs/path.md."""
     with Host() as host:
         host.run(f"ip link add wire type veth peer name wire netns {a.pid}")
         for end, address in ((a, A), (host, B)):
             end.run(f"ip address add {address}/24 dev wire")
-            # A segment at a time: this wire would carry many of them in one packet of 64 KiB.
+            # One segment a packet: this link would carry many segments in one packet of 64 KiB.
             end.run("ip link set wire gso_max_segs 1 up")
         yield host
 
@@ -88,8 +88,8 @@ def ask(b: Host, folder: Path, command: Command = SMALL[1]) -> dict[str, Any]:
     return result
 
 
-def test_each_command_is_run_below() -> None:
-    """Each command for two hosts is one of a pair, or in the table of causes."""
+def test_every_command_has_a_test() -> None:
+    """Each command for two hosts is in a pair or in the table of causes, which tests run."""
     known = {command.text for pair in PAIRS.values() for command in pair}
     known |= {command for command, _ in ASK.values()} | {*MADE_BY.values()}
 
@@ -100,7 +100,7 @@ def test_each_command_is_run_below() -> None:
 def test_commands_work_as_they_stand(
     pair: tuple[Command, Command], a: Host, b: Host, folder: Path
 ) -> None:
-    """The client ends with 0, and prints the output that the document shows."""
+    """The client's command ends with 0, and prints the output that the document shows."""
     server, command = pair
     with listening(a, folder, server), pasted(command.text, folder, *b.prefix) as client:
         stdout, _ = client.communicate(timeout=PATIENCE)
@@ -127,7 +127,7 @@ def test_commands_work_as_they_stand(
 def test_fault_has_the_cause_of_its_row(
     cause: str, fault: str, answer: bool, a: Host, b: Host, folder: Path
 ) -> None:
-    """A fault has the cause in its row, and the command there prints the answer."""
+    """A fault gives the cause in its table row; the row's command tells similar faults apart."""
     question, shown = ASK[cause]
     asked = [*(a if question.startswith("ss") else b).prefix, *question.split()]
 
@@ -147,7 +147,7 @@ def test_fault_has_the_cause_of_its_row(
         if fault != "no server":
             stack.enter_context(listening(a, folder))
         client = stack.enter_context(pasted(SMALL[1].text, folder, *b.prefix, **ONCE))
-        if answer:  # which may be there only during the attempt
+        if answer:  # it may appear only during the attempt
             until(answered, awaited=shown)
         result = json.loads(client.communicate(timeout=PATIENCE)[0])
         assert answer or not answered()
@@ -156,8 +156,8 @@ def test_fault_has_the_cause_of_its_row(
 
 
 @pytest.mark.parametrize("lost", ["message", "reply"])
-def test_lost_large_packets_are_no_reply(lost: str, a: Host, b: Host, folder: Path) -> None:
-    """If only small packets pass, no reply comes, and `resent` and `mss` are those on the page."""
+def test_lost_large_packets_give_no_reply(lost: str, a: Host, b: Host, folder: Path) -> None:
+    """Lost large packets give `no-reply`, with the `resent` and the `mss` in docs/path.md."""
     pattern = r"MTU of (\d+) less (\d+) .*?, (\d+) .*?(\d+) of\s+timestamps is (\d+)"
     (sizes,) = re.findall(pattern, PAGE.text, re.S)
     mtu, *headers, mss = map(int, sizes)
@@ -173,7 +173,7 @@ def test_lost_large_packets_are_no_reply(lost: str, a: Host, b: Host, folder: Pa
 
 
 def test_lost_syn_shows_in_two_figures(a: Host, b: Host, folder: Path) -> None:
-    """A lost SYN gives the `connect_ms` and the `resent` on the page."""
+    """A lost SYN gives the `connect_ms` and the `resent` in docs/path.md."""
     ((ms, resent),) = re.findall(r"`connect_ms` above (\d+) with `resent` (\d)", PAGE.text)
     every_other = "--match statistic --mode nth --every 2 --packet 0"
     a.run(f"iptables --append INPUT --protocol tcp --syn {every_other} --jump DROP")
@@ -188,7 +188,7 @@ def test_round_trip_is_that_of_the_kernel(a: Host, b: Host, folder: Path) -> Non
     """`rtt_ms` is the smoothed round-trip time that ss(8) shows."""
     asked = [*b.prefix, "ss", "-Htin", "state", "established"]
     with listening(a, folder) as server, pasted(SMALL[1].text, folder, *b.prefix) as client:
-        server.send_signal(signal.SIGSTOP)  # the kernel answers in its place
+        server.send_signal(signal.SIGSTOP)  # the kernel acknowledges in its place
 
         def shown() -> list[str]:
             said = subprocess.run(asked, check=True, capture_output=True, text=True).stdout

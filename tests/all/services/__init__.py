@@ -1,1 +1,1 @@
-"""The client waits for services of others: these tests need Docker and their image."""
+"""The client waits for third-party services. These tests need Docker and an image of services."""

@@ -1,4 +1,4 @@
-"""The client waits for services that nobody here wrote, by SERVER_PROTOCOL."""
+"""The client waits for third-party services by SERVER_PROTOCOL."""
 
 import re
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from tests.lib.containers import logged
 from tests.lib.services import SERVICES
 from tests.lib.support import ROOT
 
-# None of this changes what is waited for, only how long that takes.
+# These settings change only how long a wait takes.
 QUICK = {"SERVER_HOST": "service", "RETRY_DELAY": "0.2", "REPLY_TIMEOUT": "0.5"}
 CLIENT = "python3 -m app.client"
 
-# The commands that wait for a service, the reference's among them.
+# The commands that wait for each service, with those of docs/reference.md.
 COMMANDS = {name: [f"SERVER_PROTOCOL={name} {CLIENT}"] for name in PROTOCOLS}
 DOCUMENTED = r"(?m)^# (.+)\n(SERVER_HOST=localhost SERVER_PROTOCOL=.+)"
 for _name, _command in re.findall(DOCUMENTED, (ROOT / "docs/reference.md").read_text()):
@@ -27,7 +27,7 @@ for _name, _command in re.findall(DOCUMENTED, (ROOT / "docs/reference.md").read_
 def container(
     docker_client: DockerClient, run_name: str, services_image: str
 ) -> Iterator[Container]:
-    """Start a container called ``service``, in which the project lies and nothing runs."""
+    """Start a container named ``service`` that contains the project and runs no service yet."""
     container = docker_client.containers.run(
         services_image,
         ["sleep", "infinity"],
@@ -35,7 +35,7 @@ def container(
         hostname="service",
         init=True,
         detach=True,
-        dns=["127.0.0.1"],  # nobody is asked
+        dns=["127.0.0.1"],  # no name server
         environment=QUICK,
         volumes={str(ROOT): {"bind": "/tcp-pair", "mode": "ro"}},
         working_dir="/tcp-pair",
@@ -45,7 +45,7 @@ def container(
 
 
 def run(container: Container, command: str, **env: str) -> int:
-    """Return the exit code of a command."""
+    """Run a command in the container; return its exit code."""
     return int(container.exec_run(["sh", "-c", command], environment=env).exit_code)
 
 
@@ -54,7 +54,7 @@ def test_client_waits_until_a_service_can_be_used(container: Container, name: st
     """The client ends with 69 without a service, and with 0 once the service can be used."""
     service = SERVICES[name]
     for command in COMMANDS[name]:
-        assert run(container, command, RETRY_DELAY="60") == 69  # DEADLINE has no time for another
+        assert run(container, command, RETRY_DELAY="60") == 69  # no second attempt fits
     log = "2>/proc/1/fd/2; echo ended with $? >/proc/1/fd/2"
     container.exec_run(["sh", "-c", f"{COMMANDS[name][0]} {log}"], detach=True)
     logged(container, "waiting for")
@@ -69,7 +69,7 @@ def test_client_waits_until_a_service_can_be_used(container: Container, name: st
 
 
 def test_waits_do_not_lock_the_host_out(container: Container) -> None:
-    """A wait for MariaDB is no connect error; one that only reads the greeting is."""
+    """Repeated waits for MariaDB do not lock the client's host out, because each sends a login."""
     login = "mariadb --host=service --user=app --skip-ssl --execute 'SELECT 1'"
     wait = f"SERVER_PROTOCOL=mysql {CLIENT}"
     container.exec_run(["touch", "/tmp/go"])
@@ -81,8 +81,8 @@ def test_waits_do_not_lock_the_host_out(container: Container) -> None:
 
 
 def test_every_protocol_has_its_service() -> None:
-    """Each protocol, and each service of the reference, is tested with the real service.
+    """Each protocol, and each service in docs/reference.md, has a test with the real service.
 
-    But for ZooKeeper, which tests/loopback/test_services.py has.
+    The exception is ZooKeeper, which tests/loopback/test_services.py covers.
     """
     assert COMMANDS.keys() == SERVICES.keys() | {"zookeeper"}

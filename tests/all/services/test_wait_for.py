@@ -1,4 +1,4 @@
-"""What others copy, as it stands: the Compose files of examples, and README.md's own lines."""
+"""The Compose files in examples/ and the lines of README.md that other projects copy."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def stack(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[DockerCompose]:
-    """Describe the project of a Compose file, with the services of our image."""
+    """Describe the project of a Compose file, with services from our image."""
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"{run_name}-stack")
     monkeypatch.setenv("PYTHON_IMAGE", base_image)
     usual = {"image": services_image, "init": True, "environment": {"PATH": PATH}}
@@ -50,7 +50,7 @@ def stack(
     for service in waits.values():
         services[service] = usual | {"user": OURS[service].user, "command": OURS[service].command}
     path = ROOT / file
-    if path.suffix == ".md":  # which builds what is here, and not what the repository has
+    if path.suffix == ".md":  # build this folder, not the repository on the web
         (block,) = re.findall(r"^```yml\n(services:\n.*?)^```$", README, re.M | re.S)
         assert REPOSITORY in block
         path = tmp_path / "pasted.yml"
@@ -84,7 +84,7 @@ def test_application_starts_after_its_services(
     docker_client: DockerClient,
     run_name: str,
 ) -> None:
-    """Compose starts an application once its services can be used, and it works then."""
+    """Compose starts an application only when its services can be used."""
 
     def find(service: str) -> Container:
         filters = {"name": f"^/?{run_name}-stack-{service}-1$"}
@@ -94,7 +94,7 @@ def test_application_starts_after_its_services(
         return container
 
     with ThreadPoolExecutor() as pool:
-        up = pool.submit(stack.start)  # which ends with the start of the application
+        up = pool.submit(stack.start)  # ends when the application starts
         for wait, service in waits.items():
             logged(find(wait), OURS[service].not_yet)
             assert find("app").status == "created"
@@ -112,7 +112,7 @@ def test_application_starts_after_its_services(
 def test_one_file_runs_in_an_image(
     docker_client: DockerClient, run_name: str, base_image: str, tmp_path: Path
 ) -> None:
-    """The line of README.md is all that an image with Python needs to run both programs."""
+    """The COPY line of README.md adds both programs to an image with Python."""
     build_pyz(tmp_path / "tcp-pair.pyz")
     (copy,) = re.findall("`(COPY .*?)`", README)
     (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\n{copy}\n")

@@ -27,7 +27,7 @@ def start(host: Host, service: str) -> Container:
 
 
 def test_client_waits_for_the_server_of_another_host(hosts: list[Host]) -> None:
-    """On the network of deploy/README.md both have their addresses, and the client gets its 200."""
+    """The client waits for a server on another host, in the network of deploy/README.md."""
     here, there = hosts[:2]
     text = (ROOT / "deploy/README.md").read_text().replace("\\\n", "")
     (command,) = re.findall(r"^docker (network create .*)$", text, re.MULTILINE)
@@ -46,7 +46,7 @@ def test_client_waits_for_the_server_of_another_host(hosts: list[Host]) -> None:
 
 
 class Report:
-    """The end of make fleet-check; ``rows`` by node, each from its status on."""
+    """The output of make fleet-check; ``rows`` has the columns of each node, from its status on."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.output, _ = process.communicate(timeout=PATIENCE)
@@ -88,7 +88,7 @@ def containers(fleet: list[Host], service: str, **filters: str) -> list[tuple[Ho
 def find_server(
     fleet: list[Host], is_right: Callable[[Host, Container], bool] = lambda *_: True
 ) -> tuple[Host, Container]:
-    """Wait until this is right for the healthy server, and there is no other."""
+    """Wait until there is one healthy server and ``is_right`` is true for it; return both."""
 
     def found() -> list[tuple[Host, Container]]:
         servers = containers(fleet, "server", health="healthy")
@@ -105,8 +105,8 @@ def set_availability(manager: Host, node: str, availability: str) -> bool:
 
 
 def move_server(fleet: list[Host], *hosts: Host) -> tuple[Host, Container]:
-    """Have the server run on none of these hosts; return where it is, and its container."""
-    # All hosts before the server moves, so that it moves once.
+    """Move the server away from these hosts; return its new host and its container."""
+    # Drain all hosts first, so that the server moves only once.
     for availability in ("drain", "active"):
         for host in hosts:
             until(partial(set_availability, fleet[0], host.name, availability), PATIENCE)
@@ -123,7 +123,7 @@ def fleet(hosts: list[Host]) -> list[Host]:
 
 
 def test_every_node_reports_each_check(fleet: list[Host]) -> None:
-    """Each run prints one line for every node, and each line stands for a message sent."""
+    """Each check prints one row for every node, and every node sends one message."""
     _, server = find_server(fleet)
     before = log_of(server).count(": Testando conexão")
 
@@ -134,23 +134,23 @@ def test_every_node_reports_each_check(fleet: list[Host]) -> None:
     for row in report.rows.values():
         attempts, connect_ms, reply_ms, rtt_ms, mss, resent = map(float, row[1:])
         assert min(attempts, connect_ms, reply_ms, rtt_ms) > 0
-        # The overlay has 1,450 of the wire's 1,500 bytes; IP, TCP and its time take 52.
+        # The overlay's MTU is 1,450; the headers of IP and TCP with timestamps take 52.
         assert mss == 1398
         assert resent >= 0
     assert log_of(server).count(": Testando conexão") == before + len(fleet)
 
 
-# Before an update, which would replace the server in any case.
+# Runs before the tests that update the server, because an update replaces it too.
 def test_stopped_server_is_started_again(fleet: list[Host]) -> None:
-    """A server that ends with 0, by a signal, is replaced."""
+    """A server that a signal ends, with exit code 0, is replaced."""
     _, server = find_server(fleet)
     server.kill("TERM")
 
     find_server(fleet, lambda _, found: found != server)
 
 
-def test_check_takes_what_is_configured_now(fleet: list[Host]) -> None:
-    """A port and a REPLY of .env, and a MESSAGE of the shell, reach the server before the check."""
+def test_check_uses_the_current_settings(fleet: list[Host]) -> None:
+    """New settings in .env and in the shell reach the server before the check."""
     fleet[0].configure(SERVER_PORT="9999", REPLY="another $REPLY")
 
     report = check(fleet, MESSAGE="from a shell")
@@ -168,7 +168,7 @@ def test_check_takes_what_is_configured_now(fleet: list[Host]) -> None:
 
 
 def test_server_that_cannot_run_is_rolled_back(fleet: list[Host]) -> None:
-    """A check with a value that the server refuses fails, and the old server stays."""
+    """A check fails if the server refuses a setting, and the old server keeps running."""
     before = find_server(fleet)
 
     report = check(fleet, REPLY="")
@@ -188,7 +188,7 @@ def test_node_without_the_image_is_named(fleet: list[Host]) -> None:
 
 
 def test_node_behind_a_narrow_wire_is_named(fleet: list[Host]) -> None:
-    """A node that loses only large packets, on their way out or in, is named."""
+    """A node that loses only large packets, outgoing or incoming, is named."""
     _, *narrow = fleet
     move_server(fleet, *narrow)
 
@@ -199,11 +199,11 @@ def test_node_behind_a_narrow_wire_is_named(fleet: list[Host]) -> None:
         for host, chain in zip(narrow, ("OUTPUT", "INPUT"), strict=True):
             host.run(f"iptables --wait --{action} {chain} {large} --jump DROP")
 
-    # With the whole DEADLINE: hosts are slow to learn where the server has gone.
+    # With the default DEADLINE: hosts are slow to learn where the server runs now.
     sound = check(fleet)
     filter_large_packets("insert")
-    # Figures are of the last attempt, which DEADLINE may cut short: no segment need have been sent
-    # again in it.
+    # The figures are those of the last attempt. DEADLINE may end it before any segment is sent
+    # again.
     broken = check(fleet, DEADLINE="6")
     filter_large_packets("delete")
     mended = check(fleet)
@@ -215,12 +215,12 @@ def test_node_behind_a_narrow_wire_is_named(fleet: list[Host]) -> None:
     assert mended.exit_code == 0, mended.output
 
 
-# The last one: it ends a host for good.
+# This test is the last, because it kills a host.
 def test_waiting_client_is_answered_by_the_rescheduled_server(fleet: list[Host]) -> None:
-    """The server's host is lost while clients wait: one elsewhere takes over, and they get 200."""
+    """Waiting clients get the reply from a new server after the old server's host is lost."""
     lost, server = move_server(fleet, *fleet[:-1])
-    # So that they wait: the kernel takes connections for a server that is stopped. (A container
-    # that is paused would not even die with its host.)
+    # The clients wait, because the kernel accepts connections for a suspended server. (A paused
+    # container would not even die with its host.)
     server.kill("STOP")
 
     with start_check(fleet[0]) as process:
