@@ -22,6 +22,7 @@ from tests.lib.peers import (
     name,
     own_address,
     receive,
+    reset,
     unacknowledged,
 )
 from tests.lib.programs import Server
@@ -292,6 +293,21 @@ def test_stop_takes_drain_timeout_at_most() -> None:
 
         assert stopped(server).endswith(" failed=1")
         assert 0.4 <= time.monotonic() - began < 0.4 + 2 * SLACK
+
+
+def test_reset_before_the_whole_reply_counts_as_failed() -> None:
+    """A client that resets counts as failed only while a reply to it is pending."""
+    reply = LARGE["REPLY"].encode()
+    with Server(LOG_LEVEL="DEBUG", **LARGE) as server:
+        for logged in ("reset", "failed"):
+            sock = server.connect()
+            exchange(sock, reply)
+            if logged == "failed":
+                fill(sock)
+            reset(sock)
+            server.wait_for(f"DEBUG .* {logged}$")
+
+        assert stopped(server).endswith(" failed=1")
 
 
 def test_log_has_a_line_for_each_client_that_sends() -> None:
