@@ -13,6 +13,7 @@ from docker import DockerClient
 from docker.errors import DockerException
 
 from scripts import docker
+from scripts.common import Problem
 from tests.lib import wire
 from tests.lib.containers import PATIENCE, PROJECT, copy_project, report
 from tests.lib.support import until
@@ -61,8 +62,9 @@ class Host(wire.Host):
         super().__init__(*spaces, setup=_DAEMON.format(name, folder))
 
     def answers(self) -> bool:
-        """Connect to the daemon, and tell whether it answers."""
-        with suppress(DockerException):
+        """Connect to the daemon if it answers, and tell whether it does."""
+        with suppress(Problem):
+            self.docker("version")  # because docker-py leaves a socket open if nobody answers
             self.client = DockerClient(self._daemon)
             return True
         return False
