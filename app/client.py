@@ -85,7 +85,7 @@ class Verdict:
         self._form = form
         self._began = time.monotonic()
         self._undecided = threading.Lock()  # main or a signal takes it, and decides
-        self._exit_code = 0
+        self._exit_code = 71  # EX_OSERR of sysexits.h: sigwait(3) is denied
         self.attempts = 0
 
     @property
@@ -102,9 +102,10 @@ class Verdict:
         self._write(attempt)
         return self._exit_code
 
-    def interrupt(self, number: int) -> None:
-        """End the process with the result, whatever the main thread does."""
+    def wait_for_signal(self) -> None:
+        """Wait for a signal; end the process with the result, whatever the main thread does."""
         try:
+            number = sigwait(ENDING_SIGNALS)
             if self._undecided.acquire(blocking=False):
                 why = f"Interrupted by {Signals(number).name}"
                 self._write(Attempt(Failed(("interrupted", 128 + number), why)))
@@ -154,8 +155,8 @@ def main() -> int:
     if in_json:
         import json  # noqa: F401 - now, since later there may be no file descriptor for it
     verdict = Verdict(as_json if in_json else as_text)
-    # Before anything that can wait: to PID 1 of a container, an unexpected signal is lost.
-    wait_for_ending_signals(verdict.interrupt)
+    # Before anything that can wait: to PID 1 of a container, a signal with no handler is lost.
+    wait_for_ending_signals(verdict.wait_for_signal)
     return usage("client", ClientConfig, HELP) if sys.argv[1:] else run(verdict)
 
 

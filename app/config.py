@@ -13,7 +13,7 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 ANY_ADDRESS = "0.0.0.0"  # to listen on; connect(2) takes it for the client's own host
 HEALTH_ADDRESS = "127.8.8.8"  # of the health check: nobody outside this host can have it
 LONGEST = 1_000_000  # seconds; poll(2) and epoll_wait(2) take milliseconds as a C int
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR")
 _DIGITS = re.compile(r"[0-9]{1,99}")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
@@ -83,18 +83,11 @@ class Environment:
             self._values = dict(zip(NAMES, (*row, "prefix", "retry"), strict=True)) | self._values
 
     def word(self, name: str, words: tuple[str, ...], meaning: str) -> str:
-        """Read one of these words; the first is the default."""
+        """Read one of these words, in any case if they are capitals; the first is the default."""
         expected = " or ".join(words)
-        if (text := self._text(name, words[0], f"{meaning}: {expected}")) in words:
-            return text
-        raise self._invalid(name, expected)
-
-    def level(self, name: str, default: str, meaning: str) -> str:
-        """Read the name of a log level, in any case."""
-        expected = ", ".join(LEVELS)
-        text = self._text(name, default, f"{meaning}: {expected}")
-        if text.isascii() and text.upper() in LEVELS:
-            return text.upper()
+        text = self._text(name, words[0], f"{meaning}: {expected}")
+        if (word := text if text in words else text.upper()) in words:
+            return word
         raise self._invalid(name, expected)
 
     def _text(self, name: str, default: str, meaning: str) -> str:
@@ -120,7 +113,7 @@ class ServerConfig:
         meaning = "on shutdown, wait up to this many seconds for unfinished replies"
         self.drain_timeout = env.seconds("DRAIN_TIMEOUT", "2", meaning, zero=True)
         [self.reply] = env.data("REPLY", "SERVER OK - STATUS 200", 1, "what to reply")
-        self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
+        self.log_level = env.word("LOG_LEVEL", LEVELS, "minimum level logged")
 
 
 class ClientConfig:
@@ -141,7 +134,7 @@ class ClientConfig:
         meaning = "give up after this many seconds; 0: never"
         self.deadline = env.seconds("DEADLINE", "60", meaning, zero=True)
         self.output = env.word("OUTPUT", ("text", "json"), "result on stdout")
-        self.log_level = env.level("LOG_LEVEL", "INFO", "minimum level logged")
+        self.log_level = env.word("LOG_LEVEL", LEVELS, "minimum level logged")
 
 
 def is_address(text: str) -> bool:

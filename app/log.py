@@ -42,7 +42,9 @@ def set_up_logging(level: str, patience: float | None = None) -> None:
 
 def is_stuck(stream: int, patience: float) -> bool:
     """Tell whether STDOUT or STDERR is open, but takes nothing for so many seconds."""
-    return stream >= 0 and not select.select([], [stream], [], patience)[1]
+    with suppress(OSError):  # a seccomp profile may deny select(2)
+        return stream >= 0 and not select.select([], [stream], [], patience)[1]
+    return False
 
 
 def write(stream: int, text: str) -> None:

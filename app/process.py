@@ -1,5 +1,6 @@
 """What a process owns: the signals that end it, and its file descriptors."""
 
+import os
 import resource
 import signal
 import socket
@@ -10,26 +11,25 @@ from contextlib import suppress
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def handle_ending_signals(handler: Callable[[int, object], object] | signal.Handlers) -> None:
+def handle_ending_signals(handler: Callable[[int, object], object]) -> None:
     """Call this for each of them, even if the parent process blocked them."""
     for number in ENDING_SIGNALS:
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
 
 
-def wait_for_ending_signals(end: Callable[[int], object]) -> None:
-    """Call this with the first of them, in a thread of its own."""
+def wait_for_ending_signals(wait: Callable[[], object]) -> None:
+    """Run this, which takes them by sigwait(3), in a thread of its own."""
     # A handler would run in the main thread, which may just have begun a call that blocks.
     block_ending_signals()
-    wait = threading.Thread(target=lambda: end(signal.sigwait(ENDING_SIGNALS)), daemon=True)
     try:
-        wait.start()
+        threading.Thread(target=wait, daemon=True).start()
     except RuntimeError:  # pthread_create(3): they end the process, without a result
-        handle_ending_signals(signal.SIG_DFL)
+        handle_ending_signals(lambda number, _: os._exit(128 + number))
 
 
 def block_ending_signals() -> None:
-    """Take no more of them: the interpreter removes the handlers before it ends."""
+    """Call no more handler for them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
 
 

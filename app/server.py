@@ -320,7 +320,7 @@ def main() -> int:
     # First of all: to PID 1 of a container, a signal without a handler is lost.
     handle_ending_signals(stop)
     code = usage("server", ServerConfig) if sys.argv[1:] else run(stops)
-    block_ending_signals()
+    block_ending_signals()  # the interpreter removes the handlers before it ends
     return code
 
 

@@ -93,7 +93,8 @@ class Case(NamedTuple):
 
 
 # ONCE: DEADLINE leaves no time for a second attempt. TO_THE_END: DEADLINE ends the first one.
-ONCE = {"DEADLINE": "30", "RETRY_DELAY": "60", "REPLY_TIMEOUT": "0.2"}
+ONCE = {"DEADLINE": "30", "RETRY_DELAY": "60"}
+IMPATIENT = ONCE | {"REPLY_TIMEOUT": "0.2"}
 TO_THE_END = {"DEADLINE": "1", "CONNECT_TIMEOUT": "60", "REPLY_TIMEOUT": "60"}
 DURATIONS = ("RETRY_DELAY", "CONNECT_TIMEOUT", "REPLY_TIMEOUT", "DEADLINE")
 RETRY = {"WRONG_REPLY": "retry"}
@@ -127,11 +128,11 @@ CASES = {
     "resetting": Case(74, "closed", (says(then=reset),), ONCE),
     "resetting half-way": Case(74, "closed", (says(HALF, then=reset),), ONCE),
     "closing, then silent to the end": Case(74, "closed", (hears, receive), TO_THE_END),
-    "silent": Case(75, "no-reply", (receive,), ONCE),
+    "silent": Case(75, "no-reply", (receive,), IMPATIENT),
     "silent to the end": Case(75, "no-reply", (receive,), TO_THE_END),
-    "silent half-way": Case(75, "no-reply", (says(HALF),), ONCE),
-    "slow": Case(75, "no-reply", (says(*BYTES),), ONCE),
-    "without a greeting": Case(75, "no-reply", (receive,), ONCE | {"MESSAGE": ""}),
+    "silent half-way": Case(75, "no-reply", (says(HALF),), IMPATIENT),
+    "slow": Case(75, "no-reply", (says(*BYTES),), IMPATIENT),
+    "without a greeting": Case(75, "no-reply", (receive,), IMPATIENT | {"MESSAGE": ""}),
     "wrong": Case(76, "wrong-reply", (says(KO.encode()),), {}, KO),
     "forged": Case(76, "wrong-reply", (says(FORGED.encode() + b"\xff"),), {}, rf"{FORGED}\xff"),
     "longer": Case(76, "wrong-reply", (says(REPLY + b"!"),), {}, OK + "!"),
@@ -355,7 +356,7 @@ def test_signal_ends_a_client_without_a_thread(number: int) -> None:
         waiting.signal(number)
         outcome = waiting.outcome()
 
-    assert (outcome.exit_code, outcome.stdout) == (-number, "")
+    assert (outcome.exit_code, outcome.stdout) == (128 + number, "")
     assert "Traceback" not in outcome.stderr
 
 

@@ -37,7 +37,7 @@ def test_arguments_print_the_usage(program: str, arguments: str) -> None:
 
 def test_help_names_the_command_as_it_was_called() -> None:
     """The usage shows the command as the user typed it."""
-    for words in ("-m app client", "-m app.client"):
+    for words in ("-m app client", "-m app.client", "app client"):
         command = [sys.executable, *words.split(), "--help"]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert said.stdout.startswith(f"usage: python3 {words} [--help")

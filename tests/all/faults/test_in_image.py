@@ -19,5 +19,6 @@ def test_faults_are_handled_in_an_image(services_image: str) -> None:
     command += ["--env=FAULTS", "--env=PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"]
     command += [f"--env=PYTHONPATH={packages}", services_image, "python3", "-m", "pytest"]
     # Without hypothesis and others, which are compiled for the Python of this host.
-    command += ["-p", "pytest_timeout", "-p", "no:cacheprovider", "--noconftest"]
-    subprocess.run([*command, "tests/all/faults/test_faults.py"], check=True)
+    command += ["-p", "pytest_timeout", "-p", "xdist.plugin", "-p", "no:cacheprovider"]
+    command += ["--noconftest", "tests/all/faults/test_faults.py"]
+    subprocess.run(command, check=True)
