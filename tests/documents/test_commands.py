@@ -23,6 +23,8 @@ from tests.lib.support import PATIENCE, ROOT, linux_only
 
 NAMESPACE = "unshare --user --map-root-user --pid --fork"
 LOOPBACK = commands_for("loopback")
+REUSE = "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+TIMEOUT = "client_socket.settimeout(0.5)\n            "
 _networks = itertools.count()
 
 
@@ -69,3 +71,26 @@ def test_command_prints_what_the_document_shows(command: Command, folder: Path) 
         assert shape(seen) == shape(command.shown)
     else:
         assert "SERVER OK - STATUS 200\n" in seen
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "program", "call", "line", "changed"),
+    [
+        (6, "server", "s.bind", REUSE, "SERVER OK - STATUS 200\n124\n"),
+        (7, "client", "client_socket.connect", TIMEOUT, "TimeoutError: timed out\n1\n75\n"),
+        (2, "client", "client_socket.connect", TIMEOUT, ""),
+        (9, "client", "client_socket.connect", TIMEOUT, ""),
+    ],
+)
+def test_exercise_changes_its_experiments(
+    number: int, program: str, call: str, line: str, changed: str, folder: Path
+) -> None:
+    """The line of an exercise changes the experiments that its solution names, and no other."""
+    path = folder / "docs" / "twenty_lines" / f"{program}.py"
+    path.write_text(path.read_text().replace(call, line + call))
+    experiment = [command for command in LOOPBACK if command.setup][number - 1]
+    seen = output(experiment._replace(text=experiment.text.replace(' "-m app.server"', "")), folder)
+
+    assert seen.endswith(changed) if changed else seen == experiment.shown
