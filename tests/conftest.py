@@ -81,10 +81,12 @@ def new_pair(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[NewPair]:
     """Return a function that makes a pair with overridden services and lines for .env."""
+    made: list[str] = []
 
     def create(override: Json | None = None, **env: str) -> Pair:
         # Compose names a project after its folder, and does not build an image that exists.
         folder = tmp_path_factory.mktemp(f"{run_name}-")
+        made.append(folder.name)
         for service, image in images.items():
             docker_client.images.get(image).tag(f"{folder.name}-{service}")
         return Pair(docker_client, folder, override or {}, {"PYTHON_IMAGE": base_image} | env)
@@ -96,3 +98,5 @@ def new_pair(
         container.remove(force=True, v=True)
     for network in docker_client.networks.list(filters=ours):
         network.remove()
+    for project in made:  # the nameless images that a later build replaced
+        docker_client.images.prune({"label": f"com.docker.compose.project={project}"})
