@@ -70,9 +70,9 @@ def test_host_and_port_are_enough(server: Server, tmp_path: Path) -> None:
     assert run(tmp_path, server.address)["status"] == "ok"
 
 
-def test_step_in_the_reference_works(tmp_path: Path) -> None:
-    """The step in docs/reference.md names this version, and waits for a service like Redis."""
-    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+def test_step_in_the_readme_works(tmp_path: Path) -> None:
+    """The step in README.md names this version, and waits for a service like Redis."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```yml\n(- uses.*?)^```$", text, re.M | re.S)
     (step,) = yaml.safe_load(block)
     replies = {b"PING\r\n": b"+PONG\r\n"}
