@@ -71,11 +71,11 @@ def test_host_and_port_are_enough(server: Server, tmp_path: Path) -> None:
 
 
 def test_step_in_the_readme_works(tmp_path: Path) -> None:
-    """The step in README.md names this version, and waits for a service like Redis."""
+    """The step in README.md names this version, and waits for a service like PostgreSQL."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```yml\n(- uses.*?)^```$", text, re.M | re.S)
     (step,) = yaml.safe_load(block)
-    replies = {b"PING\r\n": b"+PONG\r\n"}
+    replies = {b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0": b"R\0\0\0\x08\0\0\0\0"}
     with listening(lambda sock: sock.sendall(replies[sock.recv(1024)])) as address:
         given = {name: str(value) for name, value in step["with"].items()}
         assert given.keys() <= ACTION["inputs"].keys()
