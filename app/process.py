@@ -1,4 +1,4 @@
-"""What a process owns: the signals that end it, and its file descriptors."""
+"""The signals that end a process, and its file descriptors."""
 
 import os
 import resource

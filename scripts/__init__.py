@@ -1,1 +1,1 @@
-"""What make runs. from_debian.sh is only for machines without a registry or Compose v2."""
+"""The scripts behind make. Only machines without a registry or Compose v2 need from_debian.sh."""

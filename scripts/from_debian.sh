@@ -66,7 +66,7 @@ build() {
     # /run stays as the packages leave it: PostgreSQL has no start without its folder there.
     local options=(--variant=essential --skip=cleanup/run --include="${packages// /,}")
     options+=(--dpkgopt=path-exclude=/usr/share/{doc,info,lintian,locale,man,zoneinfo}'/*')
-    # What an interrupted build has mounted and unpacked must go with it.
+    # In a mount namespace of its own, an interrupted build leaves no mounts.
     ! unshare --mount true 2>/dev/null || private=(unshare --mount)
     chmod a+rx "$work" # for mmdebstrap's other user, where it is not run by root
     TMPDIR=$work "${private[@]}" mmdebstrap "${options[@]}" trixie \

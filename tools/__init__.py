@@ -1,1 +1,1 @@
-"""What only maintainers run: tests, releases, pictures, other Dockers."""
+"""Scripts for maintainers: tests, releases, other Docker versions."""

@@ -12,7 +12,7 @@ from tests.lib.containers import NewPair, copy_project
 from tests.lib.support import PATIENCE
 
 COMMANDS = commands_for("docker")
-# What a command prints, by a text in the command; the first match counts.
+# The expected output, by a text in the command; the first match counts.
 SEEN = {
     "SERVER_PORT=9999": r'"exit_code": 69, .*"cause": "ECONNREFUSED", "attempts": 1, ',
     "MESSAGE=água": r"5 bytes(?s:.*): água\n(?s:.*)SERVER OK - STATUS 200\n",

@@ -37,7 +37,7 @@ EXCEPTIONS = {
     r"\bscp\b|\bssh\b": "needs a second host",
 }
 
-# Where a test runs the other commands, by a pattern in the command; the first match counts.
+# The place where a test runs a command, by a pattern in the command; the first match counts.
 SURROUNDINGS = {
     "two hosts": r"tcp-pair\.pyz|^(?:ss|ip) ",  # network tests, as root
     "docker": r"\bdocker\b|\bmake (?:run|up|packets|down|logs)\b",

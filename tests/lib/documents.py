@@ -36,7 +36,7 @@ class Document:
         # The fenced blocks with their languages; then the same without shell comments.
         self.fences = [(node.info, node.content) for node in nodes["fence"]]
         self.blocks = [(kind, re.sub(r"  # .*", "", text)) for kind, text in self.fences]
-        # What a reader may type: code spans, and the lines of shell blocks.
+        # Code spans and lines of shell blocks, which a reader may type.
         shells = [text for kind, text in self.blocks if kind in {"sh", "console", "yaml"}]
         self.commands = "\n".join(shells).replace("\\\n", " ").splitlines()
         self.commands += [node.content for node in nodes["code_inline"]]

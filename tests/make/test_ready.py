@@ -1,4 +1,4 @@
-"""What make prepares: Docker, Compose, a base image with its line in .env, and both images."""
+"""Make checks Docker, installs Compose, chooses a base image for .env, and builds both images."""
 
 import stat
 from pathlib import Path

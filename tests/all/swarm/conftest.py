@@ -1,4 +1,4 @@
-"""What Swarm tests need: root, namespaces, and the programs that run hosts in them."""
+"""Hosts for the Swarm tests, which need root, namespaces, and the programs of Docker."""
 
 from collections.abc import Iterator
 
